@@ -1,0 +1,61 @@
+"""The exceptions; each carries what the peer gets: a close code, or an HTTP status."""
+
+
+class Disconnected(OSError):
+    """The peer has gone; nothing more can be sent to it or received from it.
+
+    An `OSError`, as ASGI 2.4 asks of what `send` raises on a closed connection.
+
+    Attributes:
+        code: the close code; 1005 if the peer gave none, 1006 if it vanished.
+        reason: the reason that came with the code.
+        clean: whether the closing handshake took place.
+    """
+
+    def __init__(self, code: int = 1006, reason: str = "", clean: bool = False) -> None:
+        super().__init__(f"{code} {reason}".rstrip())
+        self.code = code
+        self.reason = reason
+        self.clean = clean
+
+
+class ClientDisconnected(Disconnected):
+    """What an ASGI app's `send` raises after the client has gone."""
+
+
+class ProtocolError(Exception):
+    """The peer broke RFC 6455 or RFC 7692, or exceeded a limit.
+
+    Attributes:
+        code: the close code that the peer gets.
+        reason: the reason that the peer gets, at most 123 bytes of UTF-8.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{code} {reason}")
+        self.code = code
+        self.reason = reason
+
+
+class HandshakeError(Exception):
+    """An opening handshake that is refused, on our side or on the peer's.
+
+    Attributes:
+        status: the HTTP status of the refusal.
+        reason: one sentence for the body, without anything that the peer sent.
+        headers: headers that the status requires, such as the versions with 426.
+        body: the body of a refusal that a client received, its first 64 KiB.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        body: bytes = b"",
+    ) -> None:
+        super().__init__(f"HTTP {status}: {reason}")
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+        self.body = body

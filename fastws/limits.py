@@ -1,0 +1,98 @@
+"""Every size, count and time that bounds a connection, in one frozen object.
+
+Sizes are in bytes, times in seconds, and ``None`` turns a limit off. A limit is inclusive:
+a message of exactly `max_message_size` bytes passes.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one connection may cost.
+
+    Attributes:
+        max_message_size: payload of one message, after inflating. 1 MiB holds every chat and
+            most documents; raise it for uploads. Above it: 1009. (uvicorn: ``ws_max_size``.)
+        max_frame_size: payload of one frame as it is on the wire. Above it: 1009.
+        max_wire_size: bytes that one message may take on the wire, compressed and with its
+            frame headers; stops a message that costs much and says little. Above it: 1009.
+        max_tiny_fragments: fragments of fewer than 16 bytes in one message; they cost CPU out
+            of proportion. Above it: 1008.
+        max_ping_rate: pings and pongs that a peer may send in a second. Above it: 1008.
+        max_queue_messages: received messages that wait for the app before reading from the
+            peer stops. It goes on at a quarter. (uvicorn: ``ws_max_queue``.)
+        max_queue_size: the same in bytes.
+        max_write_buffer: unsent bytes above which ``send()`` waits and reading stops. Both go
+            on at a quarter.
+        max_header_size: bytes of the request line and the headers. Above it: 414 or 431.
+        max_header_count: headers of a request. Above it: 431.
+        max_connections: open connections of one process. Above it: 503.
+        handshake_timeout: from the first byte (or the connection) to the end of the request
+            head. After it: 408.
+        message_timeout: from the first to the last byte of one message. After it: 1008.
+        ping_interval: silence after which a peer is pinged. (uvicorn: ``ws_ping_interval``.)
+        ping_timeout: silence after a ping was sent until the peer counts as dead: 1011.
+            (uvicorn: ``ws_ping_timeout``.)
+        close_timeout: from our close frame to the end of TCP; then the connection is aborted.
+        drain_window: the longest time over which a shutdown spreads its 1012.
+    """
+
+    max_message_size: int | None = 1 * MIB
+    max_frame_size: int | None = 16 * MIB
+    max_wire_size: int | None = 32 * MIB
+    max_tiny_fragments: int | None = 16384
+    max_ping_rate: int | None = 1000
+    max_queue_messages: int = 32
+    max_queue_size: int = 256 * KIB
+    max_write_buffer: int = 64 * KIB
+    max_header_size: int = 64 * KIB
+    max_header_count: int = 128
+    max_connections: int | None = None
+    handshake_timeout: float | None = 10.0
+    message_timeout: float | None = 30.0
+    ping_interval: float | None = 20.0
+    ping_timeout: float | None = 20.0
+    close_timeout: float = 5.0
+    drain_window: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"{name} must not be negative, but is {value}")
+
+    def replace(self, **changes: Any) -> "Limits":
+        """Gives a copy with some limits changed."""
+        return msgspec.structs.replace(self, **changes)
+
+    @classmethod
+    def overrides(cls, environ: Mapping[str, str]) -> dict[str, Any]:
+        """Reads the limits that an environment sets: ``FASTWS_MAX_MESSAGE_SIZE=65536``.
+
+        Args:
+            environ: the environment; ``off`` as a value turns a limit off.
+
+        Returns:
+            The fields that are set, ready for `replace`.
+
+        Raises:
+            ValueError: a value is not a number, or this limit cannot be off.
+        """
+        found: dict[str, Any] = {}
+        for field in msgspec.structs.fields(cls):
+            variable = f"FASTWS_{field.name.upper()}"
+            text = environ.get(variable)
+            if text is None:
+                continue
+            value = None if text.strip().lower() == "off" else text
+            try:
+                found[field.name] = msgspec.convert(value, field.type, strict=False)
+            except msgspec.ValidationError as error:
+                raise ValueError(f"{variable}={text!r}: {error}") from None
+        return found
