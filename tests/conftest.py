@@ -1,0 +1,88 @@
+"""Fixtures that any test may use.
+
+Tests that are coroutines run through anyio's plugin (``anyio_mode = "auto"``), twice: on
+uvloop and on asyncio, since the server promises both. It was chosen over pytest-asyncio
+because it needs one fixture for that, and because an exception in a callback of the loop
+(where all of a protocol's code runs) fails the test instead of being logged.
+"""
+
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.processes import Process, Server
+
+IN_CI = os.environ.get("CI") == "true"
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """The event loops on which every ``async def test_*`` runs."""
+    return "asyncio", {"use_uvloop": request.param == "uvloop"}
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that was free a moment ago, for programs that cannot choose one themselves."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def socket_path() -> Iterator[Path]:
+    """A path for a unix socket; short, since the kernel allows 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="fastws") as directory:
+        yield Path(directory) / "sock"
+
+
+@pytest.fixture
+def spawn() -> Iterator[Callable[..., Process]]:
+    """Starts processes, ``spawn("redis-server", "--port", "0", env={})``, and ends them."""
+    with ExitStack() as ends:
+
+        def start(*argv: str, **options: Any) -> Process:
+            process = Process(*argv, **options)
+            ends.callback(process.kill)
+            return process
+
+        yield start
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """Serves an app in a process of its own until the test is over.
+
+    ``serve("fastws.examples.echo:app", "--no-compression", env={})`` is `fastws run` on a free
+    port; ``uvicorn=True`` makes it uvicorn with its own classes, as the control.
+    """
+    with ExitStack() as ends:
+
+        def start(app: str, *options: str, uvicorn: bool = False, **process: Any) -> Server:
+            command = ["uvicorn"] if uvicorn else ["fastws.cli", "run"]
+            argv = [sys.executable, "-m", *command, app, "--port", "0", *options]
+            server = Server(*argv, **process)
+            ends.callback(server.kill)
+            return server
+
+        yield start
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Lets the run fail for a skipped test where everything should be installed."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if IN_CI and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says so below the list of the skipped tests."""
+    if IN_CI and terminalreporter.stats.get("skipped"):
+        terminalreporter.write_line("CI=true: a skipped test is a failure", red=True)
