@@ -1,0 +1,13 @@
+"""L1: bytes to messages and back, without any I/O, clock or event loop.
+
+- `frames`: the header, the mask and UTF-8 (RFC 6455 section 5)
+- `deflate`: permessage-deflate (RFC 7692)
+- `handshake`: a request head to an upgrade request, or to the refusal (RFC 6455 section 4)
+- `connection`: reassembly, limits, control frames, the closing handshake; both roles
+"""
+
+from fastws.wire.connection import Connection, Role, State
+from fastws.wire.deflate import Compression, Deflate, Params
+from fastws.wire.frames import Opcode
+
+__all__ = ["Compression", "Connection", "Deflate", "Opcode", "Params", "Role", "State"]

@@ -1,0 +1,318 @@
+# cython: language_level=3, boundscheck=False, initializedcheck=False
+"""The opening handshake as a server sees it (RFC 6455 section 4.2).
+
+`find_head` looks at each request that comes in and tells upgrades from plain HTTP;
+`parse_request` then reads an upgrade, once, and either gives all that an app needs of it or
+raises the refusal that the client gets.
+"""
+
+import re
+from base64 import b64encode
+from hashlib import sha1
+from http import HTTPStatus
+
+from fastws.errors import HandshakeError
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t
+from libc.string cimport memchr
+
+cdef extern from "string.h" nogil:
+    void *memmem(const void *haystack, size_t n, const void *needle, size_t m)
+
+cdef extern from "strings.h" nogil:
+    int strncasecmp(const char *one, const char *other, size_t n)
+
+# 1.3: what the key is concatenated with before hashing.
+cdef bytes GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+# RFC 9110 section 5.6.2.
+TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# RFC 9110 section 5.5: what a field value must not have; CR and LF would start a new field.
+_UNSAFE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
+_TARGET = re.compile(rb"(?:https?://[^/?#]*)?(/[\x21-\x7e]*)", re.IGNORECASE)
+
+# Names and values that nearly every handshake has are kept once, not once per connection.
+cdef dict _NAMES = {
+    spelling: name
+    for name in (
+        b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language",
+        b"cache-control", b"connection", b"cookie", b"origin", b"pragma", b"upgrade",
+        b"authorization", b"sec-websocket-extensions", b"sec-websocket-key",
+        b"sec-websocket-protocol", b"sec-websocket-version", b"x-forwarded-for",
+        b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip", b"x-request-id", b"via",
+    )
+    for spelling in (name, name.title(), name.title().replace(b"Websocket", b"WebSocket"))
+}
+cdef dict _VALUES = {
+    value: value
+    for value in (
+        b"websocket", b"Upgrade", b"keep-alive, Upgrade", b"13", b"no-cache", b"*/*",
+        b"permessage-deflate; client_max_window_bits", b"gzip, deflate, br, zstd",
+    )
+}
+
+
+cdef class UpgradeRequest:
+    """A valid request to open a WebSocket.
+
+    Attributes:
+        target: path and query as they came, without scheme and host.
+        headers: pairs of a lower-case name and a value, in their order.
+        key: the value of Sec-WebSocket-Key.
+        subprotocols: what the client offers, in its order of preference.
+        extensions: all Sec-WebSocket-Extensions headers, joined by commas.
+    """
+
+
+def find_head(data, Py_ssize_t start=0) -> int:
+    """Looks for the end of a request head, and at what kind of request it is.
+
+    Args:
+        data: bytes that begin with a request line.
+        start: where to look from, if the bytes before are known not to end the head.
+
+    Returns:
+        The size of the head if it asks for an upgrade to WebSocket, its negative if it is
+        plain HTTP, 0 if the head is not complete.
+    """
+    cdef const uint8_t[::1] view = data
+    cdef Py_ssize_t n = view.shape[0], size
+    cdef const char *text
+    cdef const char *end
+    if n <= start:
+        return 0
+    text = <const char *>&view[0]
+    end = <const char *>memmem(text + start, n - start, b"\r\n\r\n", 4)
+    if end == NULL:
+        return 0
+    size = end - text + 4
+    return size if _asks_for_websocket(text, end + 2) else -size
+
+
+cdef bint _asks_for_websocket(const char *line, const char *end) noexcept:
+    """Tells whether a head has both header fields that 4.2.1 asks of an upgrade."""
+    cdef const char *stop
+    cdef bint upgrade = False, connection = False
+    while line < end:
+        stop = <const char *>memchr(line, b"\n", end - line)
+        if stop == NULL:
+            stop = end
+        if stop - line > 8 and strncasecmp(line, b"upgrade:", 8) == 0:
+            upgrade = upgrade or _has_token(line + 8, stop, b"websocket", 9)
+        elif stop - line > 11 and strncasecmp(line, b"connection:", 11) == 0:
+            connection = connection or _has_token(line + 11, stop, b"upgrade", 7)
+        line = stop + 1
+    return upgrade and connection
+
+
+cdef bint _has_token(
+    const char *at, const char *end, const char *token, Py_ssize_t size
+) noexcept:
+    """Looks for a token in a comma-separated list, whole and in any case."""
+    cdef const char *comma
+    cdef const char *last
+    while at < end:
+        comma = <const char *>memchr(at, b",", end - at)
+        if comma == NULL:
+            comma = end
+        last = comma
+        while at < last and at[0] in (b" ", b"\t"):
+            at += 1
+        while last > at and last[-1] in (b" ", b"\t", b"\r"):
+            last -= 1
+        if last - at == size and strncasecmp(at, token, size) == 0:
+            return True
+        at = comma + 1
+    return False
+
+
+def parse_request(head: bytes, int max_headers) -> UpgradeRequest:
+    """Reads a request head that asks for an upgrade (RFC 6455 section 4.2.1).
+
+    Args:
+        head: the request line and the headers, with the empty line that ends them.
+        max_headers: the number of headers that is too many when passed.
+
+    Raises:
+        HandshakeError: the request is not one to be answered with 101.
+    """
+    cdef UpgradeRequest request = UpgradeRequest.__new__(UpgradeRequest)
+    line, _, rest = head.partition(b"\r\n")
+    request.target = _parse_request_line(line)
+    request.headers = _parse_headers(rest, max_headers)
+    seen = {}
+    extensions = []
+    request.subprotocols = []
+    for name, value in request.headers:
+        if name in (b"host", b"upgrade", b"sec-websocket-key", b"sec-websocket-version"):
+            if name in seen:
+                raise HandshakeError(400, f"more than one {name.decode()} header")
+            seen[name] = value
+        elif name == b"sec-websocket-protocol":
+            _add_subprotocols(request.subprotocols, value)
+        elif name == b"sec-websocket-extensions":
+            extensions.append(value)
+        elif name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
+            # A body could hide a second request from a proxy, or from us.
+            raise HandshakeError(400, "a WebSocket handshake has no body")
+    request.extensions = b",".join(extensions)
+    request.key = _check(seen)
+    return request
+
+
+cdef bytes _parse_request_line(bytes line):
+    parts = line.split(b" ")
+    if len(parts) != 3 or not TOKEN.fullmatch(parts[0]):
+        raise HandshakeError(400, "the request line is malformed")
+    method, target, version = parts
+    # 4.2.1: "An HTTP/1.1 or higher GET request"
+    if version != b"HTTP/1.1":
+        raise HandshakeError(505, "a WebSocket handshake takes HTTP/1.1")
+    if method != b"GET":
+        raise HandshakeError(405, "a WebSocket handshake takes GET", ((b"allow", b"GET"),))
+    match = _TARGET.fullmatch(target)
+    if match is None:
+        raise HandshakeError(400, "the request target is malformed")
+    return match[1]
+
+
+cdef list _parse_headers(bytes rest, int max_headers):
+    cdef list headers = []
+    cdef const char *at = PyBytes_AS_STRING(rest)
+    cdef const char *end = at + len(rest) - 2
+    cdef const char *stop
+    cdef const char *colon
+    cdef const char *last
+    cdef bytes name, value
+    while at < end:
+        if len(headers) >= max_headers:
+            raise HandshakeError(431, "too many headers")
+        stop = <const char *>memchr(at, b"\n", end - at)
+        if stop == NULL or stop == at or stop[-1] != b"\r":
+            raise HandshakeError(400, "a line does not end in CR LF")
+        colon = <const char *>memchr(at, b":", stop - at)
+        if colon == NULL:
+            raise HandshakeError(400, "a header has no colon")
+        name = PyBytes_FromStringAndSize(at, colon - at)
+        at = colon + 1
+        last = stop - 1
+        while at < last and at[0] in (b" ", b"\t"):
+            at += 1
+        while last > at and last[-1] in (b" ", b"\t"):
+            last -= 1
+        if not _is_field_value(at, last):
+            raise HandshakeError(400, "a header has a control character")
+        value = PyBytes_FromStringAndSize(at, last - at)
+        known = _NAMES.get(name)
+        if known is None:
+            if not TOKEN.fullmatch(name):
+                raise HandshakeError(400, "a header's name is malformed")
+            known = name.lower()
+        headers.append((known, _VALUES.get(value, value)))
+        at = stop + 1
+    return headers
+
+
+cdef bint _is_field_value(const char *at, const char *end) noexcept:
+    cdef uint8_t byte
+    while at < end:
+        byte = <uint8_t>at[0]
+        if (byte < 0x20 and byte != 0x09) or byte == 0x7F:
+            return False
+        at += 1
+    return True
+
+
+def _add_subprotocols(list subprotocols, bytes value):
+    for token in value.split(b","):
+        token = token.strip(b" \t")
+        if not token:
+            continue
+        if not TOKEN.fullmatch(token):
+            raise HandshakeError(400, "a subprotocol's name is malformed")
+        subprotocols.append(token.decode("ascii"))
+
+
+cdef bytes _check(dict seen):
+    """Checks the headers that 4.2.1 requires; returns the key."""
+    if b"host" not in seen:
+        raise HandshakeError(400, "the Host header is missing")
+    version = seen.get(b"sec-websocket-version")
+    if version is None:
+        raise HandshakeError(400, "the Sec-WebSocket-Version header is missing")
+    if version != b"13":
+        # 4.4: the server "MUST ... include a Sec-WebSocket-Version header" with what it speaks.
+        raise HandshakeError(
+            426,
+            "this server speaks version 13",
+            ((b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")),
+        )
+    key = seen.get(b"sec-websocket-key")
+    # 4.2.1: "a base64-encoded value that, when decoded, is 16 bytes in length"
+    if key is None or not _KEY.fullmatch(key):
+        raise HandshakeError(400, "the Sec-WebSocket-Key header is missing or malformed")
+    return key
+
+
+def accept_key(key: bytes) -> bytes:
+    """Gives the Sec-WebSocket-Accept value that answers a key (RFC 6455 section 4.2.2)."""
+    return b64encode(sha1(key + GUID).digest())
+
+
+def accept_response(key: bytes, headers) -> bytes:
+    """Builds the 101 response (RFC 6455 section 4.2.2).
+
+    Args:
+        key: the request's Sec-WebSocket-Key.
+        headers: pairs of bytes that are sent besides those that the handshake needs.
+
+    Raises:
+        ValueError: a header's name is not a token, or its value has a control character.
+    """
+    parts = [
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+        b"sec-websocket-accept: ",
+        accept_key(key),
+        b"\r\n",
+    ]
+    _append_headers(parts, headers)
+    return b"".join(parts)
+
+
+def http_response(int status, headers) -> bytes:
+    """Builds the head of a refusal; its headers always close the connection.
+
+    Raises:
+        ValueError: a header's name is not a token, or its value has a control character.
+    """
+    try:
+        phrase = HTTPStatus(status).phrase.encode()
+    except ValueError:
+        phrase = b""
+    parts = [b"HTTP/1.1 %d %s\r\nconnection: close\r\n" % (status, phrase)]
+    _append_headers(parts, headers)
+    return b"".join(parts)
+
+
+def refusal(error, default_headers) -> bytes:
+    """Builds the whole response for a `HandshakeError`."""
+    body = error.reason.encode()
+    headers = [
+        *default_headers,
+        *error.headers,
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    return http_response(error.status, headers) + body
+
+
+cdef _append_headers(list parts, headers):
+    for name, value in headers:
+        if name not in _NAMES and not TOKEN.fullmatch(name):
+            raise ValueError(f"a response header's name is malformed: {name!r}")
+        if _UNSAFE.search(value):
+            raise ValueError(f"a response header's value has a control character: {name!r}")
+        parts += (name, b": ", value, b"\r\n")
+    parts.append(b"\r\n")
