@@ -1,0 +1,66 @@
+"""Fixtures of this folder: servers that live as long as its tests, and a watch on their logs."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+from tests.interop.serving import KINDS, Served, Servers
+from tests.processes import PATIENCE
+
+Open = Callable[..., AbstractAsyncContextManager[ClientConnection]]
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """All servers of the session."""
+    servers = Servers()
+    try:
+        yield servers
+    finally:
+        servers.stop()
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which server: ours, or the control."""
+    return str(request.param)
+
+
+class _Errors(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(self.format(record))
+
+
+@pytest.fixture(autouse=True)
+async def errors(servers: Servers) -> AsyncIterator[list[str]]:
+    """What was logged as an error; a test takes out what it expects, nothing may be left."""
+    handler = _Errors()
+    logging.getLogger().addHandler(handler)
+    try:
+        yield handler.messages
+        await servers.settled()
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert handler.messages == []
+
+
+@asynccontextmanager
+async def _open(served: Served, path: str, **options: Any) -> AsyncIterator[ClientConnection]:
+    options = {"compression": None, "ping_interval": None, "proxy": None} | options
+    async with asyncio.timeout(PATIENCE), connect(served.url(path), **options) as ws:
+        yield ws
+
+
+@pytest.fixture
+def open_ws() -> Open:
+    """The client of all tests that are not about clients: ``open_ws(served, "/path")``."""
+    return _open
