@@ -1,0 +1,68 @@
+"""`python -m benchmarks`: every figure that fastws promises, as one Markdown table."""
+
+import argparse
+import json
+import resource
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.figures import SECTIONS, Plan, not_measured
+from benchmarks.servers import LOAD_CORE, PEERS, SERVER_CORE, NotMeasuredError
+from benchmarks.table import Row, head
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--only",
+        type=lambda text: text.split(","),
+        default=list(SECTIONS),
+        metavar="A,B",
+        help=f"sections to measure, of {','.join(SECTIONS)}",
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each server (%(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=1.5, help="length of each run (%(default)s)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="everything measured, as JSON")
+    parser.add_argument(
+        "--subject",
+        choices=PEERS,
+        default="fastws",
+        help="the server to look at; `uvicorn` is a control, its ratios to itself are the noise",
+    )
+    options = parser.parse_args()
+    if unknown := set(options.only) - set(SECTIONS):
+        parser.error(f"no such section: {', '.join(sorted(unknown))}")
+    return options
+
+
+def main() -> int:
+    """Print the table; status 1 if a server or the load generator failed."""
+    options = arguments()
+    plan = Plan(PEERS[options.subject], options.rounds, options.seconds)
+    # 5,000 connections: both ends inherit what this process may open.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if SERVER_CORE == LOAD_CORE:
+        print("One core only: servers and load generator share it.", file=sys.stderr)
+    rows: list[Row] = []
+    failed = False
+    print(head(plan.subject.name), flush=True)
+    for section in options.only:
+        try:
+            for row in SECTIONS[section](plan):
+                rows.append(row)
+                print(row, flush=True)
+        except (NotMeasuredError, RuntimeError) as reason:
+            print(not_measured(section, reason), flush=True)
+            failed = True
+    if options.json:
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""Compiling and running the load generator, load.c."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from benchmarks.servers import BUILD, HERE, LOAD_CORE, NotMeasuredError, Server
+from benchmarks.servers import run_or_not_measured as run
+
+SOURCE = HERE / "load.c"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run of the load generator.
+
+    Attributes:
+        count: messages, handshakes or requests in the measured window.
+        seconds: how long the window was.
+        server_cpu: CPU time of the server process, all its threads, in the window.
+        load_cpu: CPU time of the load generator in the window.
+        total: the same as `count`, with what came before and after the window.
+    """
+
+    count: int
+    seconds: float
+    server_cpu: float
+    load_cpu: float
+    total: int
+
+    @property
+    def rate(self) -> float:
+        """How many in a second."""
+        return self.count / self.seconds
+
+    @property
+    def cpu(self) -> float:
+        """CPU time of the server for one, in seconds."""
+        return self.server_cpu / self.count
+
+
+@cache
+def compiled() -> Path:
+    """The path of the load generator, compiled when its source is newer."""
+    binary = BUILD / "load"
+    if not binary.exists() or binary.stat().st_mtime < SOURCE.stat().st_mtime:
+        compiler = os.environ.get("CC") or shutil.which("cc")
+        if compiler is None:
+            raise NotMeasuredError("no C compiler (cc)")
+        BUILD.mkdir(parents=True, exist_ok=True)
+        run(*compiler.split(), "-O2", "-o", str(binary), str(SOURCE))
+    return binary
+
+
+def start(server: Server, mode: str, *options: str) -> "subprocess.Popen[str]":
+    """Start the load generator on its core."""
+    return subprocess.Popen(
+        [compiled(), mode, "-p", str(server.port), "-P", str(server.pid), *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CORE}),
+    )
+
+
+def measure(server: Server, mode: str, *options: str) -> Result:
+    """Run the load generator in a mode that ends by itself."""
+    with start(server, mode, *options) as process:
+        output, _ = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"the load generator failed: {mode} {' '.join(options)}")
+    return Result(**json.loads(output))
+
+
+@contextmanager
+def idle(server: Server, connections: int) -> Iterator[None]:
+    """Hold so many open connections that say nothing; close them, cleanly, on the way out."""
+    with start(server, "idle", "-c", str(connections)) as process:
+        assert process.stdout is not None
+        opened = process.stdout.readline()
+        if opened:
+            yield
+        process.communicate()
+    if process.returncode or not opened:
+        raise RuntimeError(f"{connections} connections could not be opened, held and closed")

@@ -1,0 +1,140 @@
+"""The servers that are compared: how each is had, started, pinned to its core and ended."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+
+HERE = Path(__file__).parent
+BUILD = HERE.parent / "build" / "benchmarks"
+CORES = sorted(os.sched_getaffinity(0))
+SERVER_CORE, LOAD_CORE = CORES[-1], CORES[0]
+START_TIMEOUT = 20.0
+STOP_TIMEOUT = 20.0
+LOG_TAIL = 1000
+
+
+class NotMeasuredError(Exception):
+    """Something that a figure needs is not to be had here; the table says what."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    pid: int
+    port: int
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A server that can be started.
+
+    Attributes:
+        name: what the table calls it.
+        command: from a free port to the command line that serves there.
+    """
+
+    name: str
+    command: Callable[[int], list[str]]
+
+    @contextmanager
+    def run(self) -> Iterator[Server]:
+        """Start it on a free port and its own core; end it, by process id, on the way out."""
+        port = free_port()
+        command = self.command(port)
+        with TemporaryFile() as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),
+            )
+            try:
+                wait_until_it_answers(process, port)
+                yield Server(process.pid, port)
+            finally:
+                stop(process)
+                log.seek(0)
+                if said := log.read().decode(errors="replace").strip():
+                    print(f"{self.name} said: {said[-LOG_TAIL:]}", file=sys.stderr)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_it_answers(process: "subprocess.Popen[bytes]", port: int) -> None:
+    """Return once it accepts connections; `NotMeasuredError` if it ended instead."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise NotMeasuredError(f"the server ended with status {process.returncode}")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    raise NotMeasuredError(f"did not answer within {START_TIMEOUT:.0f} s")
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """Ask it to end, then make it."""
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def asgi(name: str, http: str, ws: str) -> Peer:
+    """The echo app on uvicorn with these two protocol classes, everything else the same."""
+    # -P and --app-dir: neither the current directory nor an unbuilt fastws/ in it is imported.
+    command = [sys.executable, "-P", "-m", "uvicorn", "echo_app:app", "--app-dir", str(HERE)]
+    command += ["--http", http, "--ws", ws, "--ws-per-message-deflate", "false"]
+    command += ["--loop", "uvloop", "--lifespan", "off", "--log-level", "warning"]
+    command += ["--no-access-log", "--timeout-graceful-shutdown", "5"]
+    return Peer(name, lambda port: [*command, "--port", str(port)])
+
+
+FASTWS = asgi("fastws", "fastws.server:HttpProtocol", "fastws.server:WebSocketProtocol")
+UVICORN = asgi("uvicorn", "httptools", "websockets-sansio")
+BUN = Peer("Bun", lambda port: [bun(), str(HERE / "echo.bun.js"), str(port)])
+PEERS = {peer.name.lower(): peer for peer in (FASTWS, UVICORN, BUN)}
+
+
+def bun() -> str:
+    """The path of Bun, put under build/ by npm the first time."""
+    binary = BUILD / "node_modules" / ".bin" / "bun"
+    if not binary.exists():
+        if shutil.which("npm") is None:
+            raise NotMeasuredError("npm is not installed")
+        # npm takes a folder without this file for no project, and installs elsewhere or fails.
+        BUILD.mkdir(parents=True, exist_ok=True)
+        (BUILD / "package.json").write_text('{"private": true}\n')
+        run_or_not_measured("npm", "install", "--prefix", str(BUILD), "bun@1")
+    # The first run of a fresh copy may put the real program in the place of a launcher.
+    run_or_not_measured(str(binary), "--version")
+    return str(binary)
+
+
+def run_or_not_measured(*command: str) -> str:
+    """Run a tool; what it printed, or `NotMeasuredError` with the last thing that it said."""
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        lines = (result.stderr or result.stdout).strip().splitlines()
+        reason = lines[-1] if lines else f"status {result.returncode}"
+        raise NotMeasuredError(f"{Path(command[0]).name}: {reason}")
+    return result.stdout
