@@ -1,0 +1,124 @@
+# `make` prints the targets. What has been installed or built leaves a stamp in the venv, so that
+# nothing is done twice.
+
+PYTHON ?= python3
+VENV ?= .venv
+HOST ?= 127.0.0.1
+PORT ?= 8080
+APP ?= fastws.examples.echo:app
+SECONDS ?= 60
+
+PY := $(abspath $(VENV))/bin/python
+BUILT := $(VENV)/.built
+SOURCES := setup.py $(shell find fastws -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+SANITIZE := address,undefined
+
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## print this
+	@echo "make TARGET [PYTHON=python3] [VENV=.venv]"
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12 | sed 's/^/  /'
+
+.PHONY: run
+run: $(BUILT) ## serve the echo app [HOST=127.0.0.1 PORT=8080 APP=module:app]
+	$(PY) -m fastws.cli run $(APP) --host $(HOST) --port $(PORT)
+
+.PHONY: test
+test: $(BUILT) $(VENV)/.test build/node/.installed ## install what the tests need, and run them [ARGS=...]
+	$(PY) -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.lint ## check style: ruff, cython-lint
+	ruff check .
+	ruff format --check .
+	cython-lint fastws
+
+.PHONY: types
+types: $(BUILT) $(VENV)/.test $(VENV)/.lint ## check types: mypy, and the stubs against what was compiled
+	mypy
+	stubtest $(shell find fastws -name '*.pyx' | sed 's/\.pyx$$//; s|/|.|g' | sort)
+
+.PHONY: format
+format: $(VENV)/.lint ## put the code into shape
+	ruff check --fix-only --quiet .
+	ruff format .
+
+.PHONY: build
+build: $(BUILT) ## compile in place
+
+.PHONY: autobahn
+autobahn: $(BUILT) $(VENV)/.test ## RFC 6455 and 7692, case by case; needs CPython 2.7 [ARGS=...]
+	tests/autobahn/install.sh
+	$(PY) -m tests.autobahn $(or $(ARGS),--role server client --loop uvloop asyncio)
+
+.PHONY: bench
+bench: $(BUILT) $(VENV)/.test ## measure against others, as ratios [ARGS=...]
+	$(PY) -m benchmarks $(ARGS)
+
+# The first library in LD_PRELOAD has to be ASAN's; without PYTHONMALLOC it sees only arenas.
+.PHONY: asan
+asan: $(BUILT) $(VENV)/.test ## run the tests of wire, aio and server with ASAN and UBSAN, in build/asan
+	mkdir -p build/asan
+	git ls-files --cached --others --exclude-standard -z | xargs -0 cp --parents -ut build/asan
+	cd build/asan && CFLAGS="-g -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) \
+		-fno-sanitize-recover=undefined" LDFLAGS="-fsanitize=$(SANITIZE)" \
+		$(PY) setup.py --quiet build_ext --inplace
+	cd build/asan && LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" \
+		PYTHONMALLOC=malloc PYTHONPATH=. ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+		UBSAN_OPTIONS=print_stacktrace=1 \
+		$(PY) -m pytest -p no:cacheprovider $(or $(ARGS),tests/wire tests/aio tests/server)
+
+.PHONY: fuzz
+fuzz: $(BUILT) ## fuzz the codec, guided by coverage; needs clang-14 [SECONDS=60]
+	bash tests/fuzz/run.sh $(SECONDS)
+
+.PHONY: annotate
+annotate: $(BUILT) ## show what Cython made of each line, in build/annotate
+	cython --annotate --output-file build/annotate fastws
+
+.PHONY: wheel
+wheel: $(BUILT) ## build the sdist, and a wheel from it, in dist
+	$(PY) -m pip install --quiet build
+	$(PY) -m build
+
+.PHONY: clean
+clean: ## remove what was built and installed
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find fastws -name '*.so' -delete
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "fastws needs CPython 3.11 or newer, and $(PYTHON) is not: make PYTHON=python3.13" >&2; \
+		exit 1; }
+	.ci/packages build $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# fastws is importable in the venv from here, without being installed: that would compile it again.
+$(VENV)/.installed: $(VENV)/.created pyproject.toml
+	$(PY) .ci/requirements build project | $(PY) -m pip install --quiet --requirement /dev/stdin
+	pwd > $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/fastws.pth
+	touch $@
+
+$(BUILT): $(VENV)/.installed $(SOURCES)
+	$(PY) setup.py --quiet build_ext --inplace
+	touch $@
+
+$(VENV)/.test: $(VENV)/.installed pyproject.toml .ci/packages
+	.ci/packages test $(PYTHON)
+	$(PY) .ci/requirements project test | $(PY) -m pip install --quiet --requirement /dev/stdin
+	touch $@
+
+$(VENV)/.lint: $(VENV)/.installed pyproject.toml
+	$(PY) .ci/requirements project lint | $(PY) -m pip install --quiet --requirement /dev/stdin
+	touch $@
+
+build/node/.installed: $(VENV)/.test
+	mkdir -p build/node
+	npm install --silent --prefix build/node ws@8 || echo "no npm: tests with Node will skip" >&2
+	touch $@
