@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Puts Autobahn's test suite, which runs on CPython 2.7 only, into build/wstest.
+#
+# CPython 2.7 is $PYTHON27, or pyenv's newest, or python2.7 on PATH. Without one there is nothing
+# to install: that is said, and is no error, because Debian 12 no longer has a package for it.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+SUITE=autobahntestsuite==25.10.1
+# The last versions that CPython 2.7 runs and that work with each other.
+PINS="autobahn==0.10.9 Twisted==19.10.0 cryptography==3.3.2 pyOpenSSL==19.1.0 cffi==1.15.1
+  MarkupSafe==1.1.1"
+
+python27() {
+  if [ -n "${PYTHON27:-}" ]; then
+    echo "$PYTHON27"
+    return
+  fi
+  local found
+  found=$(ls -d "$HOME"/.pyenv/versions/2.7*/bin/python 2>/dev/null | sort -V | tail -n 1)
+  echo "${found:-$(command -v python2.7 || true)}"
+}
+
+wanted="$SUITE $PINS"
+if [ -x build/wstest/bin/wstest ] && [ "$(cat build/wstest/pins 2>/dev/null)" = "$wanted" ]; then
+  exit 0
+fi
+
+python=$(python27)
+if [ -z "$python" ]; then
+  echo "autobahn: skipped: no CPython 2.7 (set PYTHON27 to one)"
+  exit 0
+fi
+if ! "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (2, 7))'; then
+  echo "autobahn: $python is not CPython 2.7" >&2
+  exit 1
+fi
+
+rm -rf build/boot27 build/wstest
+mkdir -p build
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_PYTHON_VERSION_WARNING=1
+"$python" -m pip install --quiet --target build/boot27 virtualenv==20.15.1
+PYTHONPATH=build/boot27 "$python" -m virtualenv --quiet --no-download build/wstest
+# shellcheck disable=SC2086  # the pins are words
+build/wstest/bin/pip install --quiet --only-binary=cryptography,markupsafe,cffi $SUITE $PINS
+build/wstest/bin/wstest --help >/dev/null
+echo "$wanted" >build/wstest/pins  # last: a broken installation is not taken for a finished one
