@@ -37,7 +37,7 @@ def extension(path: Path) -> Extension:
         include_dirs=["fastws/wire"],
         libraries=["z"] if path.stem == "deflate" else [],
         # Sanitizers and debuggers bring their own level of optimisation.
-        extra_compile_args=[] if "CFLAGS" in os.environ else ["-O3"],
+        extra_compile_args=[] if "CFLAGS" in os.environ else ["-O3", "-g0"],
     )
 
 

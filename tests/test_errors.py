@@ -1,0 +1,30 @@
+import pytest
+
+from fastws.errors import ClientDisconnected, Disconnected, HandshakeError, ProtocolError
+
+
+def test_disconnected_is_what_asgi_wants_from_send() -> None:
+    with pytest.raises(OSError, match=r"^1006$"):
+        raise ClientDisconnected
+
+
+def test_disconnected_carries_how_it_ended() -> None:
+    error = Disconnected(1000, "bye", clean=True)
+    assert (error.code, error.reason, error.clean) == (1000, "bye", True)
+    assert str(error) == "1000 bye"
+
+
+def test_a_protocol_error_carries_what_the_peer_gets() -> None:
+    error = ProtocolError(1009, "message too big")
+    assert (error.code, error.reason, str(error)) == (
+        1009,
+        "message too big",
+        "1009 message too big",
+    )
+
+
+def test_a_handshake_error_carries_the_refusal() -> None:
+    error = HandshakeError(426, "version", ((b"sec-websocket-version", b"13"),), b"body")
+    assert (error.status, error.reason, error.body) == (426, "version", b"body")
+    assert error.headers == ((b"sec-websocket-version", b"13"),)
+    assert str(error) == "HTTP 426: version"
