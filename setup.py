@@ -29,12 +29,15 @@ class BuildExt(build_ext):
             raise SystemExit(f"{error}\n{WHAT_TO_DO}") from None
 
 
+HEADERS = [path for kind in ("*.pxd", "*.h") for path in Path("fastws").rglob(kind)]
+
+
 def extension(path: Path) -> Extension:
     return Extension(
         ".".join(path.with_suffix("").parts),
         [str(path)],
-        depends=[str(header) for kind in ("*.pxd", "*.h") for header in Path("fastws").rglob(kind)],
-        include_dirs=["fastws/wire"],
+        depends=[str(header) for header in HEADERS],
+        include_dirs=sorted({str(header.parent) for header in HEADERS}),
         libraries=["z"] if path.stem == "deflate" else [],
         # Sanitizers and debuggers bring their own level of optimisation.
         extra_compile_args=[] if "CFLAGS" in os.environ else ["-O3", "-g0"],

@@ -3,11 +3,12 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, sleep
 
 PATIENCE = 30.0  # seconds until a test gives up; no test passes or fails by how long it took
 
@@ -105,6 +106,23 @@ class Server(Process):
         self.scheme = found[1] or "http"
         self.host = found[2] or "127.0.0.1"
         self.port = int(found[3] or 0)
+        if "Started server process" not in found.string[: found.start()]:
+            self._wait_for_a_worker()
+
+    def _wait_for_a_worker(self) -> None:
+        # The parent of several workers has bound the port; the first worker listens, and does
+        # not say so.
+        deadline = monotonic() + PATIENCE
+        while True:
+            try:
+                socket.create_connection((self.host, self.port)).close()
+            except ConnectionRefusedError:
+                if monotonic() > deadline:
+                    self.kill()
+                    raise
+                sleep(0.01)
+            else:
+                return
 
     def http(self, path: str = "/") -> str:
         """Gives the http(s) address of a path."""
