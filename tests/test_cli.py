@@ -184,13 +184,12 @@ def test_an_environment_file(serve: Serve, apps: Path) -> None:
     assert get(server) == "42"
 
 
-def test_reload_takes_a_changed_app(serve: Serve, apps: Path) -> None:
-    options = ("--app-dir", str(apps), "--reload", "--reload-dir", str(apps))
-    server = serve("shop:app", *options)
-    assert get(server) == "none"
-    (apps / "shop.py").write_text(APP.replace("none", "some"))
-    server.wait_for("(?s)Reloading.*Started server process")
-    assert get(server) == "some"
+def test_reload_waits_for_a_broken_app_to_be_mended(run: Run, apps: Path) -> None:
+    (apps / "broken.py").write_text("import nowhere\n")
+    process = run("broken:app", "--app-dir", str(apps), "--reload", "--port", "0")
+    process.wait_for("No module named 'nowhere'")
+    assert process.stop() == 0
+    assert "Stopping reloader process" in process.output
 
 
 def answer(server: Server, size: int) -> str | bytes | int | None:
