@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -51,6 +53,13 @@ async def errors(servers: Servers) -> AsyncIterator[list[str]]:
     finally:
         logging.getLogger().removeHandler(handler)
     assert handler.messages == []
+
+
+def reset(ws: ClientConnection) -> None:
+    """Cuts TCP at once, as a crashed peer's kernel does."""
+    raw = ws.transport.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    ws.transport.abort()
 
 
 @asynccontextmanager

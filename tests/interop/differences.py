@@ -41,3 +41,13 @@ COMPLAINTS_ABOUT_DENIAL = Difference(
     frozenset({"ASGI callable returned without completing handshake."}),
     "a denial response completes the handshake; uvicorn may log an error about it",
 )
+DISCONNECTS_AFTER_THE_FIRST = Difference(
+    [4000] * 5,
+    [1005],
+    "a receive after the disconnect must not hang; uvicorn answers one more, with another code",
+)
+RECEIVERS_OF_A_LOSS = Difference(
+    3,
+    1,
+    "all tasks that wait in receive learn of it; uvicorn wakes one and leaves the others hanging",
+)

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 import uvicorn
+import uvloop
 
 from tests.processes import PATIENCE
 
@@ -21,6 +22,21 @@ KINDS: dict[str, dict[str, Any]] = {
     "fastws": {"http": "fastws.server:HttpProtocol", "ws": "fastws.server:WebSocketProtocol"},
     "uvicorn": {"http": "httptools", "ws": "websockets-sansio"},
 }
+
+
+def eager_uvloop() -> asyncio.AbstractEventLoop:
+    """A loop on which a task runs at once, up to its first wait (CPython 3.12 and later)."""
+    return _eager(uvloop.new_event_loop())
+
+
+def eager_asyncio() -> asyncio.AbstractEventLoop:
+    """The same without uvloop."""
+    return _eager(asyncio.new_event_loop())
+
+
+def _eager(loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
+    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]
+    return loop
 
 
 class _Server(uvicorn.Server):

@@ -1,15 +1,13 @@
 """The same behaviours through every framework, on our server and on uvicorn's own."""
 
 import asyncio
-import socket
-import struct
 
 import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.interop import differences
-from tests.interop.conftest import Open
+from tests.interop.conftest import Open, reset
 from tests.interop.frameworks import FRAMEWORKS, Framework
 from tests.interop.programs import PROTOCOLS, TICKS
 from tests.interop.serving import Served, Servers
@@ -38,13 +36,6 @@ async def ended(ws: ClientConnection) -> tuple[int, str]:
         raise AssertionError(f"unexpected message: {await ws.recv()!r}")
     assert ws.close_code is not None
     return ws.close_code, ws.close_reason or ""
-
-
-def reset(ws: ClientConnection) -> None:
-    """Cuts TCP at once, as a crashed peer's kernel does."""
-    raw = ws.transport.get_extra_info("socket")
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    ws.transport.abort()
 
 
 def named(error: BaseException) -> set[str]:
