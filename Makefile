@@ -41,7 +41,8 @@ lint: $(VENV)/.lint ## check style: ruff, cython-lint
 .PHONY: types
 types: $(BUILT) $(VENV)/.test $(VENV)/.lint ## check types: mypy, and the stubs against what was compiled
 	mypy
-	stubtest $(shell find fastws -name '*.pyx' | sed 's/\.pyx$$//; s|/|.|g' | sort)
+	stubtest --ignore-missing-stub --ignore-disjoint-bases --allowlist tests/stubtest.txt \
+		--ignore-unused-allowlist $(shell find fastws -name '*.pyx' | sed 's/\.pyx$$//; s|/|.|g' | sort)
 
 .PHONY: format
 format: $(VENV)/.lint ## put the code into shape
