@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 
 from tests.interop.serving import App
 
@@ -119,7 +119,7 @@ async def threadsafe(receive: Receive) -> Any:
 
 
 async def sync_thread(receive: Receive) -> Any:
-    return await asyncio.to_thread(async_to_sync(receive))
+    return await sync_to_async(async_to_sync(receive))()  # as Channels' sync consumers
 
 
 async def closed_before(receive: Receive) -> Any:

@@ -87,10 +87,17 @@ class Served:
         return f"{'wss' if self.tls else 'ws'}://{place}{path}"
 
     async def settled(self) -> None:
-        """Waits until no app is running any more."""
-        deadline = monotonic() + PATIENCE
-        while tasks := self._server.server_state.tasks:
-            assert monotonic() < deadline, f"still running: {tasks}"
+        """Waits until no app is running any more; ends one that hangs, so that it fails one test.
+
+        Raises:
+            AssertionError: one did hang.
+        """
+        deadline = monotonic() + PATIENCE / 3
+        while tasks := list(self._server.server_state.tasks):
+            if monotonic() > deadline:
+                for task in tasks:
+                    task.get_loop().call_soon_threadsafe(task.cancel)
+                raise AssertionError(f"still running: {tasks}")
             await asyncio.sleep(0.002)  # uvicorn has no event for this
 
     def stop(self) -> None:
