@@ -84,15 +84,26 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: a value is not a number, or this limit cannot be off.
         """
-        found: dict[str, Any] = {}
-        for field in msgspec.structs.fields(cls):
-            variable = f"FASTWS_{field.name.upper()}"
-            text = environ.get(variable)
-            if text is None:
-                continue
-            value = None if text.strip().lower() == "off" else text
-            try:
-                found[field.name] = msgspec.convert(value, field.type, strict=False)
-            except msgspec.ValidationError as error:
-                raise ValueError(f"{variable}={text!r}: {error}") from None
-        return found
+        return from_environment(cls, environ, "FASTWS_")
+
+
+def from_environment(
+    kind: type[msgspec.Struct], environ: Mapping[str, str], prefix: str
+) -> dict[str, Any]:
+    """Reads the fields of a struct that an environment sets, each in a variable of its name.
+
+    Raises:
+        ValueError: a value does not fit its field.
+    """
+    found: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        variable = prefix + field.name.upper()
+        text = environ.get(variable)
+        if text is None:
+            continue
+        value = None if text.strip().lower() == "off" else text
+        try:
+            found[field.name] = msgspec.convert(value, field.type, strict=False)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{variable}={text!r}: {error}") from None
+    return found

@@ -10,7 +10,8 @@ from typing import Any
 
 import uvicorn
 
-from fastws.limits import MIB, Limits
+from fastws.limits import MIB, Limits, from_environment
+from fastws.wire import Deflate
 
 # What `Config` and `fastws run` change in uvicorn's defaults. Its loop, "auto", is uvloop
 # already; its ws_max_size of 16 MiB remains where an app runs under plain uvicorn.
@@ -22,15 +23,24 @@ DEFAULTS: dict[str, Any] = {
 
 
 class Config(uvicorn.Config):
-    """`uvicorn.Config` with our protocol classes and our limits.
+    """`uvicorn.Config` with our protocol classes, our limits and our compression.
 
     Attributes:
         limits: what one connection may cost; complete, so it leaves nothing to the environment.
+        deflate: how messages are compressed, where ``ws_per_message_deflate`` is on.
     """
 
-    def __init__(self, app: Any, *, limits: Limits | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        app: Any,
+        *,
+        limits: Limits | None = None,
+        deflate: Deflate | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(app, **{**DEFAULTS, **options})
         self.limits = limits or _find_limits(self)
+        self.deflate = deflate or _find_deflate()
         if self.timeout_graceful_shutdown is None:
             self.timeout_graceful_shutdown = graceful_timeout(self.limits)
 
@@ -42,6 +52,17 @@ def limits_for(config: uvicorn.Config) -> Limits:
         limits = _find_limits(config)
         config.limits = limits  # type: ignore[attr-defined]
     return limits
+
+
+def deflate_for(config: uvicorn.Config) -> Deflate | None:
+    """Gives how a server compresses, None for not at all; remembered on its configuration."""
+    if not config.ws_per_message_deflate:
+        return None
+    deflate: Deflate | None = getattr(config, "deflate", None)
+    if deflate is None:
+        deflate = _find_deflate()
+        config.deflate = deflate  # type: ignore[attr-defined]
+    return deflate
 
 
 def graceful_timeout(limits: Limits) -> int:
@@ -60,3 +81,7 @@ def _find_limits(config: uvicorn.Config) -> Limits:
         ping_interval=interval if interval is not None and interval > 0 else None,
         ping_timeout=config.ws_ping_timeout,
     ).replace(**Limits.overrides(os.environ))
+
+
+def _find_deflate() -> Deflate:
+    return Deflate(**from_environment(Deflate, os.environ, "FASTWS_DEFLATE_"))

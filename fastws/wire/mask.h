@@ -30,19 +30,22 @@ static inline uint32_t fastws_rotate_key(uint32_t key, size_t n)
     return key;
 }
 
+/* A vector type, because gcc 12 spills the same loop over an array of four words to the stack:
+ * 16 KiB then take 4.4 us instead of 0.25 (benchmarks/codec.py). */
+typedef uint64_t fastws_block __attribute__((vector_size(32)));
+
 /* Blocks of 32 bytes; returns the OR of all that was written. */
 FASTWS_CLONES
 static uint64_t fastws_unmask_blocks(uint8_t *to, const uint8_t *from, size_t blocks, uint64_t key)
 {
-    uint64_t seen[4] = {0, 0, 0, 0};
+    const fastws_block keys = {key, key, key, key};
+    fastws_block seen = {0, 0, 0, 0};
     for (size_t i = 0; i < blocks; i++) {
-        uint64_t word[4];
-        memcpy(word, from + 32 * i, 32);
-        for (int j = 0; j < 4; j++) {
-            word[j] ^= key;
-            seen[j] |= word[j];
-        }
-        memcpy(to + 32 * i, word, 32);
+        fastws_block block;
+        memcpy(&block, from + 32 * i, 32);
+        block ^= keys;
+        seen |= block;
+        memcpy(to + 32 * i, &block, 32);
     }
     return seen[0] | seen[1] | seen[2] | seen[3];
 }

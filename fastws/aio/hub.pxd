@@ -1,0 +1,44 @@
+# cython: language_level=3
+"""What the connections of one event loop share, so that an idle one costs next to nothing."""
+
+from libc.stdint cimport uint8_t
+
+from fastws.wire.frames cimport EXC, Done, Output
+
+
+cdef class Member:
+    """What the hub knows of a connection."""
+
+    cdef Hub hub
+    cdef bint dirty                 # in `hub.dirty`, to be flushed in this turn of the loop
+
+    cdef Done flush(self) except EXC
+    cdef Done sweep(self, double now) except EXC
+
+
+cdef class Hub:
+    cdef readonly object loop
+    # Reads of all connections go here: the bytes live until the next read of any of them.
+    cdef bytearray read_buffer
+    cdef readonly object read_view
+    cdef uint8_t *read_data
+    # What the connection that is being read sends meanwhile; lent to one at a time.
+    cdef Output output
+    cdef Output scratch             # for a frame that is made outside of a read
+    cdef set members
+    cdef list dirty
+    cdef object timer
+    cdef double interval
+    cdef dict deadlines             # of requests whose head is not complete, by protocol
+    cdef list draining
+    cdef double drain_until
+
+    cdef Output borrow(self)
+    cdef void give_back(self, Output output) noexcept
+    cdef Done mark_dirty(self, Member member) except EXC
+    cdef Done join(self, Member member, double deadline) except EXC
+    cdef Done leave(self, Member member) except EXC
+    cdef Done _watch(self, double deadline) except EXC
+
+
+cpdef Hub hub_of(object loop)

@@ -1,0 +1,206 @@
+"""Plain HTTP as uvicorn does it, with bounds; and the straight way to a WebSocket: the class
+for uvicorn's ``--http``.
+
+A request head that is not complete waits here, for `Limits.handshake_timeout` and up to
+`Limits.max_header_size`. A complete one is an upgrade, which is parsed once and handed to
+`WebSocketProtocol` together with what came behind it; or it goes to uvicorn's own class.
+"""
+
+import logging
+from asyncio import AbstractEventLoop, Transport
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from fastws.aio.hub import hub_of
+from fastws.errors import HandshakeError
+from fastws.server.config import limits_for
+from fastws.server.protocol import WebSocketProtocol
+from fastws.wire.handshake import find_head, parse_request, refusal
+
+logger = logging.getLogger("uvicorn.error")
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """uvicorn's httptools class, with bounds on the request head and its own upgrade."""
+
+    def __init__(
+        self,
+        config: Any,
+        server_state: Any,
+        app_state: dict[str, Any],
+        _loop: AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.limits = limits_for(config)
+        self.hub = hub_of(self.loop)
+        # What has come of the next request head; None while the parser is inside a request.
+        self.head: bytearray | None = bytearray()
+        # Bytes of a head that began behind a body: the parser has it, we only count.
+        self.parser_head_size = 0
+        self.parser_in_head = False
+        self.timed = False
+        self.refused = False
+
+    # The transport's side.
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._start_clock()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        while data and not self.refused and not self.transport.is_closing():
+            if self.head is None:
+                self._feed_parser(data)
+                return
+            if self.head:
+                # Searched once: only the end of what waited can be part of the empty line.
+                start = max(len(self.head) - 3, 0)
+                self.head += data
+                size = find_head(self.head, start)
+            else:
+                size = find_head(data)
+            if size == 0:
+                self._wait_for_more(data)
+                return
+            if self.head:
+                data = bytes(self.head)
+            self.head = None
+            self._stop_clock()
+            if abs(size) > self.limits.max_header_size:
+                self._refuse_size(data)
+            elif size > 0:
+                self._upgrade(data, size)
+                return
+            else:
+                self._feed_parser(data[:-size])
+                data = data[-size:]
+
+    def _wait_for_more(self, data: bytes) -> None:
+        if not self.head:
+            self.head = bytearray(data)
+            self._unset_keepalive_if_required()
+            self._start_clock()
+        assert self.head is not None
+        if len(self.head) > self.limits.max_header_size:
+            self._refuse_size(self.head)
+
+    def _feed_parser(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.parser_in_head:
+            # A head that came behind a body, in one piece with it.
+            self._start_clock()
+            self.parser_head_size += len(data)
+            if self.parser_head_size > self.limits.max_header_size:
+                self._refuse_size(b"")
+
+    # The parser's side.
+
+    def on_message_begin(self) -> None:
+        self.head = None
+        self.parser_in_head = True
+        self.parser_head_size = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self.parser_in_head = False
+        self._stop_clock()
+        if len(self.headers) > self.limits.max_header_count:
+            self._refuse(HandshakeError(431, "too many headers"))
+            return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self.refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self.head = bytearray()
+        if not self.refused:
+            super().on_message_complete()
+
+    # The upgrade.
+
+    def _upgrade(self, data: bytes, size: int) -> None:
+        ws_class = self.ws_protocol_class
+        if not isinstance(ws_class, type) or not issubclass(ws_class, WebSocketProtocol):
+            self._feed_parser(data)
+            return
+        limit = self.limits.max_connections
+        try:
+            if self.cycle is not None and not self.cycle.response_complete:
+                raise HandshakeError(400, "an upgrade cannot wait for another response")
+            if limit is not None and len(self.connections) > limit:
+                raise HandshakeError(503, "too many connections")
+            request = parse_request(data[:size], self.limits.max_header_count)
+        except HandshakeError as error:
+            self._refuse(error)
+            return
+        self.connections.discard(self)
+        self._unset_keepalive_if_required()
+        # Breaks the circle of parser and protocol: nothing of this object stays.
+        self.parser = None
+        protocol = ws_class(self.config, self.server_state, self.app_state, self.loop)
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)
+        scheme = "wss" if self.scheme == "https" else "ws"
+        protocol.begin(request, scheme, self.server, self.client, data[size:])
+
+    def handle_websocket_upgrade(self) -> None:
+        """Takes what the parser holds for an upgrade: for other classes than ours, an upgrade;
+        for ours, one that `find_head` did not see, since it began behind a body."""
+        ws_class = self.ws_protocol_class
+        if isinstance(ws_class, type) and issubclass(ws_class, WebSocketProtocol):
+            self._refuse(HandshakeError(400, "an upgrade must be a request of its own"))
+        else:
+            super().handle_websocket_upgrade()
+
+    # Refusals.
+
+    def _refuse_size(self, head: bytes | bytearray) -> None:
+        if b"\r\n" in head:
+            self._refuse(HandshakeError(431, "the request head is too large"))
+        else:
+            self._refuse(HandshakeError(414, "the request target is too long"))
+
+    def _refuse(self, error: HandshakeError) -> None:
+        """Answers with an error and ends the connection: a refused upgrade that leaves TCP open
+        could be taken for a tunnel by a proxy."""
+        self.refused = True
+        client = "%s:%d" % self.client if self.client else ""
+        logger.info("%s - request refused: %s", client, error)
+        self.transport.write(refusal(error, self.server_state.default_headers))
+        # Closing while the client still sends would reset TCP, and the answer might be lost.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self._stop_clock()
+            self.hub.set_deadline(self, self.limits.close_timeout)
+            self.timed = True
+        else:
+            self.transport.close()
+
+    # The deadline.
+
+    def _start_clock(self) -> None:
+        if not self.timed and self.limits.handshake_timeout is not None:
+            self.timed = True
+            self.hub.set_deadline(self, self.limits.handshake_timeout)
+
+    def _stop_clock(self) -> None:
+        if self.timed:
+            self.timed = False
+            self.hub.clear_deadline(self)
+
+    def on_deadline(self) -> None:
+        """Called when the head has taken too long, or the end of a refused request has."""
+        self.timed = False
+        if self.refused:
+            self.transport.abort()
+        elif self.head or self.parser_in_head:
+            self._refuse(HandshakeError(408, "the request head took too long"))
+        else:
+            self.transport.close()

@@ -1,0 +1,39 @@
+from asyncio import AbstractEventLoop
+from collections.abc import Awaitable
+from typing import Any
+
+import uvicorn
+
+from fastws.aio.endpoint import Endpoint
+from fastws.errors import HandshakeError
+from fastws.wire.handshake import UpgradeRequest
+
+class WebSocketProtocol(Endpoint):
+    """A WebSocket as an ASGI app sees it: the class for uvicorn's ``--ws``."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: Any,
+        app_state: dict[str, Any],
+        _loop: AbstractEventLoop | None = None,
+    ) -> None: ...
+    def begin(
+        self, request: UpgradeRequest, scheme: str, server: Any, client: Any, early: bytes
+    ) -> None:
+        """Starts the app for a request; `early` are the bytes that came right after it."""
+    def refuse(self, error: HandshakeError) -> None:
+        """Answers with an HTTP error and closes TCP, so that no proxy takes it for a tunnel."""
+    def receive(self) -> Awaitable[dict[str, Any]]:
+        """The ASGI ``receive``; see `fastws.aio.awaitables` for what it returns."""
+    def receive_many(self) -> Awaitable[list[tuple[int, str | bytes]]]:
+        """Receives all messages that wait, at least one.
+
+        Returns:
+            An awaitable of a list of (opcode, payload) pairs. It raises `ClientDisconnected`
+            once the connection is over and everything is received.
+        """
+    def send(self, event: dict[str, Any]) -> Awaitable[None]:
+        """The ASGI ``send``: acts at once, and gives something to await."""
+    def shutdown(self) -> None:
+        """Called by uvicorn when the server shuts down."""

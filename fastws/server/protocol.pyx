@@ -1,0 +1,447 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+"""A WebSocket as an ASGI app sees it: the class for uvicorn's ``--ws``.
+
+What an app may send depends on the stage:
+
+    CONNECTING  websocket.accept -> OPEN, websocket.close -> CLOSED (a 403),
+                websocket.http.response.start -> DENYING
+    DENYING     websocket.http.response.body -> CLOSED with the last of them
+    OPEN        websocket.send, websocket.close -> CLOSED
+    CLOSED      nothing
+
+Anything else raises RuntimeError. After the client has gone, whatever the stage, sending
+raises `ClientDisconnected`; closing then is no mistake and does nothing.
+"""
+
+import logging
+from asyncio import get_event_loop, iscoroutine
+
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr
+
+from fastws.aio.awaitables import SENT, failed
+from fastws.errors import ClientDisconnected, HandshakeError
+from fastws.server.config import deflate_for, limits_for
+from fastws.server.scope import describe, websocket_scope
+from fastws.wire.connection import Role
+from fastws.wire.deflate import negotiate
+from fastws.wire.handshake import accept_response, http_response, parse_request, refusal
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
+
+from fastws.aio.awaitables cimport Receive
+from fastws.aio.endpoint cimport Endpoint
+from fastws.aio.hub cimport hub_of
+from fastws.wire.connection cimport Connection, Phase
+from fastws.wire.deflate cimport Compression
+from fastws.wire.frames cimport DONE, EXC, OP_PING, OP_TEXT, Done, Output
+from fastws.wire.handshake cimport UpgradeRequest
+
+logger = logging.getLogger("uvicorn.error")
+
+cdef enum:
+    # Bytes that a client sent before it was answered; it should have waited.
+    MAX_EARLY = 64 * 1024
+    # An app that receives a disconnect this often does not look at what it receives.
+    MAX_DISCONNECTS = 100
+
+cdef enum Stage:
+    CONNECTING
+    DENYING
+    OPEN
+    CLOSED
+
+cdef dict EXPECTED = {
+    Stage.CONNECTING: "'websocket.accept', 'websocket.close' or 'websocket.http.response.start'",
+    Stage.DENYING: "'websocket.http.response.body'",
+    Stage.OPEN: "'websocket.send' or 'websocket.close'",
+    Stage.CLOSED: "nothing after 'websocket.close'",
+}
+
+
+cdef class WebSocketProtocol(Endpoint):
+    cdef object config
+    cdef object server_state
+    cdef object app_state
+    cdef object limits
+    cdef UpgradeRequest request     # until it is answered
+    cdef dict scope
+    cdef bytearray early_bytes
+    cdef Stage stage
+    cdef bint connect_taken
+    cdef bint raw
+    cdef int disconnects
+    cdef object denial              # status and headers, until the first of the body
+
+    def __init__(self, config, server_state, app_state, _loop=None):
+        if not config.loaded:
+            config.load()
+        self.config = config
+        self.server_state = server_state
+        self.app_state = app_state
+        self.limits = limits_for(config)
+        self.hub = hub_of(_loop or get_event_loop())
+
+    # The way in.
+
+    def connection_made(self, transport):
+        Endpoint.connection_made(self, transport)
+        self.server_state.connections.add(self)
+
+    def data_received(self, data):
+        """Takes the request head from another HTTP class, which gives it as one piece."""
+        if self.request is not None or self.connection is not None:
+            Endpoint.data_received(self, data)
+            return
+        try:
+            request = parse_request(data, self.limits.max_header_count)
+        except HandshakeError as error:
+            self.refuse(error)
+            return
+        transport = self.transport
+        scheme = "wss" if transport.get_extra_info("sslcontext") else "ws"
+        self.begin(request, scheme, get_local_addr(transport), get_remote_addr(transport), b"")
+
+    def begin(self, UpgradeRequest request, scheme, server, client, early):
+        """Starts the app for a request; `early` are the bytes that came right after it."""
+        config = self.config
+        self.request = request
+        self.scope = websocket_scope(
+            request,
+            connection=self,
+            asgi_version=config.asgi_version,
+            root_path=config.root_path,
+            scheme=scheme,
+            server=server,
+            client=client,
+            state=self.app_state,
+        )
+        self.app_state = None
+        if early:
+            self.early_bytes = bytearray(early)
+        running = _run(config.loaded_app, self.scope, self.receive, self.send)
+        task = self.hub.loop.create_task(running)
+        self.server_state.tasks.add(task)
+        task.add_done_callback(self._on_app_done)
+
+    cdef Done early(self, uint8_t *data, size_t n) except EXC:
+        """Keeps what comes before the app has accepted, up to a bound; then TCP holds it."""
+        if self.stage != Stage.CONNECTING or self.lost:
+            return DONE
+        if self.early_bytes is None:
+            self.early_bytes = bytearray()
+        self.early_bytes += data[:n]
+        if len(self.early_bytes) > MAX_EARLY and not self.reading_paused:
+            self.reading_paused = True
+            self.transport.pause_reading()
+        return DONE
+
+    def refuse(self, error):
+        """Answers with an HTTP error and closes TCP, so that no proxy takes it for a tunnel."""
+        self.stage = Stage.CLOSED
+        if self.lost or self.transport.is_closing():
+            return
+        self.transport.write(refusal(error, self.server_state.default_headers))
+        self._close_tcp()
+
+    cdef _close_tcp(self):
+        """Closes after an HTTP response; a peer that does not read it is not waited for."""
+        self.hub.set_deadline(self, self.limits.close_timeout)
+        self.transport.close()
+
+    def on_deadline(self):
+        self.abort()
+
+    # What the app receives.
+
+    def receive(self):
+        """The ASGI ``receive``; see `fastws.aio.awaitables` for what it returns."""
+        cdef Receive awaitable = Receive.__new__(Receive)
+        awaitable.source = self
+        return awaitable
+
+    def receive_many(self):
+        """Receives all messages that wait, at least one.
+
+        Returns:
+            An awaitable of a list of (opcode, payload) pairs. It raises `ClientDisconnected`
+            once the connection is over and everything is received.
+        """
+        cdef Receive awaitable = Receive.__new__(Receive)
+        awaitable.source = self
+        awaitable.many = True
+        return awaitable
+
+    cdef bint has_next(self) noexcept:
+        if not self.connect_taken or self.lost or self.stage == Stage.CLOSED:
+            return True
+        if self.connection is None:
+            return False
+        return self.connection.inbox.count > 0 or self.connection.phase != Phase.OPEN
+
+    cdef object take_next(self, bint many):
+        cdef Connection connection = self.connection
+        cdef uint8_t opcode = 0
+        if not self.connect_taken:
+            self.connect_taken = True
+            return {"type": "websocket.connect"}
+        if connection is not None and connection.inbox.count:
+            if many:
+                taken = self._take_all()
+            else:
+                payload = connection.inbox.pop(&opcode)
+                taken = _event(opcode, payload)
+            if self.reading_paused:
+                self.resume_if_room()
+            return taken
+        return self._take_disconnect(many)
+
+    cdef list _take_all(self):
+        cdef Connection connection = self.connection
+        cdef uint8_t opcode = 0
+        cdef list taken = []
+        while connection.inbox.count:
+            payload = connection.inbox.pop(&opcode)
+            taken.append((opcode, payload))
+        return taken
+
+    cdef object _take_disconnect(self, bint many):
+        if self.connection is not None:
+            # The app has dealt with all that came before: now the close frame may go out.
+            self._finish()
+        if many:
+            raise self.disconnected()
+        self.disconnects += 1
+        if self.disconnects > MAX_DISCONNECTS:
+            raise RuntimeError("receive() is called again and again after 'websocket.disconnect'")
+        code, reason, _ = self.closing()
+        return {"type": "websocket.disconnect", "code": code, "reason": reason}
+
+    cdef object disconnected(self):
+        code, reason, clean = self.closing()
+        return ClientDisconnected(code, reason, clean)
+
+    # What the app sends.
+
+    def send(self, event):
+        """The ASGI ``send``: acts at once, and gives something to await."""
+        try:
+            kind = event["type"]
+            if self.stage == Stage.OPEN and kind == "websocket.send":
+                if self.blocked and self.is_full():
+                    return self._send_later(event)
+                self._send_message(event)
+            else:
+                self._send_other(kind, event)
+        except Exception as error:
+            return failed(error)
+        return SENT
+
+    async def _send_later(self, event):
+        """Waits until the client has read enough of what it was sent."""
+        while self.blocked and self.is_full():
+            await self.wait_for_room()
+        self._send_message(event)
+
+    cdef Done _send_message(self, event) except EXC:
+        if self.lost or not self.connection.may_send():
+            raise self.disconnected()
+        message = event.get("bytes")
+        if message is None:
+            message = event.get("text")
+            if not isinstance(message, str):
+                raise TypeError("'websocket.send' takes bytes, or text as a str")
+        elif isinstance(message, str):
+            raise TypeError("'websocket.send' takes bytes, or text as a str")
+        return self.write_object(message, event.get("compress", True))
+
+    cdef Done _send_other(self, kind, event) except EXC:
+        cdef Stage stage = self.stage
+        if stage != Stage.CLOSED and self._client_has_gone():
+            if kind == "websocket.close":
+                self.stage = Stage.CLOSED
+                return DONE
+            raise self.disconnected()
+        if stage == Stage.CONNECTING and kind == "websocket.accept":
+            self._accept(event)
+        elif stage == Stage.CONNECTING and kind == "websocket.close":
+            self._log("403")
+            self.refuse(HandshakeError(403, ""))
+        elif stage == Stage.CONNECTING and kind == "websocket.http.response.start":
+            self._start_denial(event)
+        elif stage == Stage.DENYING and kind == "websocket.http.response.body":
+            self._send_denial_body(event)
+        elif stage == Stage.OPEN and kind == "websocket.close":
+            self._close(event)
+        else:
+            raise RuntimeError(f"Expected ASGI message {EXPECTED[stage]}, but got {kind!r}.")
+        return DONE
+
+    cdef bint _client_has_gone(self):
+        return self.lost or self.transport.is_closing() or (
+            self.connection is not None and not self.connection.may_send()
+        )
+
+    cdef _close(self, event):
+        code = event.get("code", 1000)
+        self.begin_close(1000 if code is None else code, event.get("reason") or "")
+        self.stage = Stage.CLOSED
+
+    # The handshake's end.
+
+    cdef _accept(self, event):
+        cdef UpgradeRequest request = self.request
+        cdef Connection connection
+        options = event.get("fastws") or {}
+        headers = list(self.server_state.default_headers)
+        compression = self._negotiate(headers, options.get("compression", True))
+        subprotocol = self._choose_subprotocol(headers, event)
+        if subprotocol is not None:
+            headers.append((b"sec-websocket-protocol", subprotocol.encode("latin-1")))
+        response = accept_response(request.key, headers)
+        connection = Connection(Role.SERVER, options.get("limits", self.limits), compression)
+        connection.raw = options.get("raw", False)
+        connection.observe_control = options.get("observe_control", False)
+        self._log("[accepted]")
+        self.transport.write(response)
+        self.stage = Stage.OPEN
+        self.request = None
+        self.open(connection)
+        if self.early_bytes is not None:
+            early, self.early_bytes = self.early_bytes, None
+            self.hub.loop.call_soon(Endpoint.data_received, self, early)
+        self.resume_if_room()
+
+    cdef Compression _negotiate(self, list headers, bint wanted):
+        options = deflate_for(self.config)
+        if not wanted or options is None or not self.request.extensions:
+            return None
+        agreed = negotiate(self.request.extensions, options)
+        if agreed is None:
+            return None
+        params, answer = agreed
+        headers.append((b"sec-websocket-extensions", answer))
+        return Compression(params, options, True)
+
+    cdef object _choose_subprotocol(self, list headers, event):
+        """Reads the event's headers and subprotocol; gives the latter."""
+        subprotocol = event.get("subprotocol")
+        for name, value in event.get("headers") or ():
+            name = bytes(name).lower()
+            if name != b"sec-websocket-protocol":
+                headers.append((name, bytes(value)))
+            elif subprotocol is None:
+                subprotocol = bytes(value).decode("latin-1")
+        # 4.2.2: the value "MUST be one of the values that the client offered".
+        if subprotocol is not None and subprotocol not in self.request.subprotocols:
+            raise RuntimeError(f"the client did not offer the subprotocol {subprotocol!r}")
+        return subprotocol
+
+    cdef _start_denial(self, event):
+        status = event["status"]
+        if not 200 <= status < 600:
+            raise RuntimeError(f"Invalid HTTP status code '{status}' in response.")
+        headers = [
+            (bytes(name).lower(), bytes(value)) for name, value in event.get("headers") or ()
+        ]
+        self.denial = (status, [h for h in headers if h[0] != b"connection"])
+        self.stage = Stage.DENYING
+        self._log(status)
+
+    cdef _send_denial_body(self, event):
+        body = bytes(event.get("body", b""))
+        more = event.get("more_body", False)
+        if self.denial is not None:
+            status, headers = self.denial
+            names = {name for name, _ in headers}
+            headers += [h for h in self.server_state.default_headers if h[0] not in names]
+            # The length is known if this is all; otherwise the end of TCP ends the body.
+            if not more and b"content-length" not in names:
+                headers.append((b"content-length", b"%d" % len(body)))
+            body = http_response(status, headers) + body
+            self.denial = None
+        self.transport.write(body)
+        if not more:
+            self.stage = Stage.CLOSED
+            self._close_tcp()
+
+    # The ends.
+
+    def _on_app_done(self, task):
+        self.server_state.tasks.discard(task)
+        error = None
+        if task.cancelled():
+            error = "cancelled"
+        elif task.exception() is not None:
+            error = task.exception()
+            if not isinstance(error, ClientDisconnected):
+                logger.error("Exception in ASGI application\n", exc_info=error)
+        elif task.result() is not None:
+            logger.error("ASGI callable should return None, but returned '%s'.", task.result())
+        if self.lost:
+            return
+        if self.stage == Stage.OPEN:
+            if error is None:
+                self.begin_close(1000, "")
+            else:
+                self.begin_close(1011, "internal error")
+        elif self.stage == Stage.CONNECTING:
+            if error is None:
+                logger.error("ASGI callable returned without completing handshake.")
+            self._log(500)
+            self.refuse(HandshakeError(500, "Internal Server Error"))
+        elif self.stage == Stage.DENYING:
+            self.transport.close()
+        self.stage = Stage.CLOSED
+
+    def shutdown(self):
+        """Called by uvicorn when the server shuts down."""
+        if self.stage == Stage.CONNECTING:
+            self._log(503)
+            self.refuse(HandshakeError(503, "shutting down"))
+        elif self.connection is not None:
+            self.hub.drain(self._restart, self.limits.drain_window)
+        elif not self.lost:
+            self._close_tcp()
+
+    def _restart(self):
+        self.begin_close(1012, "")
+
+    cdef Done on_failed(self) except EXC:
+        if logger.isEnabledFor(logging.INFO):
+            code, reason, _ = self.closing()
+            logger.info('%s - "WebSocket %s" failed: %d %s', *describe(self.scope), code, reason)
+        return DONE
+
+    cdef Done on_lost(self) except EXC:
+        self.server_state.connections.discard(self)
+        self.hub.clear_deadline(self)
+        self.early_bytes = None
+        self.scope = None
+        self.request = None
+        return DONE
+
+    cdef _log(self, outcome):
+        if logger.isEnabledFor(logging.INFO):
+            logger.info('%s - "WebSocket %s" %s', *describe(self.scope), outcome)
+
+
+cdef dict _event(uint8_t opcode, payload):
+    if opcode == OP_TEXT:
+        return {"type": "websocket.receive", "text": payload}
+    if opcode >= OP_PING:
+        return {"type": "fastws.ping" if opcode == OP_PING else "fastws.pong", "bytes": payload}
+    return {"type": "websocket.receive", "bytes": payload}
+
+
+cdef object _run(app, scope, receive, send):
+    """Calls an app; gives a coroutine whatever the app is made of."""
+    try:
+        running = app(scope, receive, send)
+    except Exception as error:
+        return failed(error)
+    return running if iscoroutine(running) else _await(running)
+
+
+async def _await(awaitable):
+    return await awaitable
