@@ -42,7 +42,7 @@ lint: $(VENV)/.lint ## check style: ruff, cython-lint
 types: $(BUILT) $(VENV)/.test $(VENV)/.lint ## check types: mypy, and the stubs against what was compiled
 	mypy
 	stubtest --ignore-missing-stub --ignore-disjoint-bases --allowlist tests/stubtest.txt \
-		--ignore-unused-allowlist $(shell find fastws -name '*.pyx' | sed 's/\.pyx$$//; s|/|.|g' | sort)
+		--ignore-unused-allowlist $(shell find fastws -name '*.pyi' | sed 's/\.pyi$$//; s|/|.|g' | sort)
 
 .PHONY: format
 format: $(VENV)/.lint ## put the code into shape
@@ -61,9 +61,11 @@ autobahn: $(BUILT) $(VENV)/.test ## RFC 6455 and 7692, case by case; needs CPyth
 bench: $(BUILT) $(VENV)/.test ## measure against others, as ratios [ARGS=...]
 	$(PY) -m benchmarks $(ARGS)
 
-# The first library in LD_PRELOAD has to be ASAN's; without PYTHONMALLOC it sees only arenas.
+# The first library in LD_PRELOAD has to be ASAN's; without PYTHONMALLOC it sees only arenas;
+# without --capture=sys pytest would take its report into the grave.
 .PHONY: asan
 asan: $(BUILT) $(VENV)/.test ## run the tests of wire, aio and server with ASAN and UBSAN, in build/asan
+	rm -rf build/asan/tests
 	mkdir -p build/asan
 	git ls-files --cached --others --exclude-standard -z | xargs -0 cp --parents -ut build/asan
 	cd build/asan && CFLAGS="-g -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) \
@@ -71,8 +73,8 @@ asan: $(BUILT) $(VENV)/.test ## run the tests of wire, aio and server with ASAN 
 		$(PY) setup.py --quiet build_ext --inplace
 	cd build/asan && LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" \
 		PYTHONMALLOC=malloc PYTHONPATH=. ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
-		UBSAN_OPTIONS=print_stacktrace=1 \
-		$(PY) -m pytest -p no:cacheprovider $(or $(ARGS),tests/wire tests/aio tests/server)
+		UBSAN_OPTIONS=print_stacktrace=1 $(PY) -m pytest --capture=sys -p no:cacheprovider \
+		$(or $(ARGS),tests/wire tests/aio tests/server)
 
 .PHONY: fuzz
 fuzz: $(BUILT) ## fuzz the codec, guided by coverage; needs clang-14 [SECONDS=60]

@@ -81,10 +81,15 @@ class Process:
         return self.wait()
 
     def kill(self) -> None:
-        """Kills it and all processes that it started."""
+        """Kills it and all processes that it started.
+
+        Raises:
+            AssertionError: a sanitizer had something to report (`make asan`).
+        """
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.wait()
+        assert not re.search(r"AddressSanitizer|: runtime error: ", self.output), self.output
 
 
 class Server(Process):
