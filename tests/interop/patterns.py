@@ -285,3 +285,6 @@ INTERRUPTIONS: list[Callable[[Receive], Heard]] = [
     kept_task,
     shielded_task,
 ]
+
+# anyio's task groups do not work on a loop on which all tasks are eager, whatever the server.
+NOT_EAGER = [anyio_task_group, cancelled_scope]

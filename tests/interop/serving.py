@@ -35,7 +35,12 @@ def eager_asyncio() -> asyncio.AbstractEventLoop:
 
 
 def _eager(loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
-    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]
+    def factory(loop: Any, coro: Any, **options: Any) -> Any:
+        # asyncio.eager_task_factory of some 3.13.x does not take uvloop's eager_start=None.
+        return asyncio.Task(coro, loop=loop, **options | {"eager_start": True})
+
+    # Not before it runs: the task that runs the server itself cannot be eager.
+    loop.call_soon(loop.set_task_factory, factory)
     return loop
 
 

@@ -16,6 +16,7 @@ from tests.interop import differences
 from tests.interop.conftest import Open, reset
 from tests.interop.patterns import (
     INTERRUPTIONS,
+    NOT_EAGER,
     WAYS,
     Receive,
     Send,
@@ -43,6 +44,17 @@ def served(request: pytest.FixtureRequest, servers: Servers, kind: str) -> Serve
     return servers.get(kind, f"patterns on {request.param}", lambda: dispatch, loop=request.param)
 
 
+def on_loops(functions: list[Any]) -> pytest.MarkDecorator:
+    """Parametrises a test by loop and function."""
+    pairs = [
+        pytest.param(loop, function, id=f"{loop.rpartition(':')[2]}-server-{function.__name__}")
+        for loop in LOOPS
+        for function in functions
+        if not (":eager" in loop and function in NOT_EAGER)
+    ]
+    return pytest.mark.parametrize(("served", "function"), pairs, indirect=["served"])
+
+
 async def came(ws: ClientConnection, count: int) -> list[Any]:
     """Gives the next messages."""
     return [await ws.recv() for _ in range(count)]
@@ -55,9 +67,9 @@ async def ways(scope: Any, receive: Receive, send: Send) -> None:
         await send(text(event["text"]))
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_every_way_to_receive(served: Served, open_ws: Open, way: Any) -> None:
-    async with open_ws(served, f"/ways/{way.__name__}") as ws:
+@on_loops(WAYS)
+async def test_every_way_to_receive(served: Served, open_ws: Open, function: Any) -> None:
+    async with open_ws(served, f"/ways/{function.__name__}") as ws:
         await ws.send("parked for it")
         assert await ws.recv() == "parked for it"
         burst = [str(number) for number in range(20)]
@@ -81,11 +93,11 @@ async def interrupted(scope: Any, receive: Receive, send: Send) -> None:
             await send(text(event["text"]))
 
 
-@pytest.mark.parametrize("interruption", INTERRUPTIONS)
+@on_loops(INTERRUPTIONS)
 async def test_an_interrupted_receive_loses_no_message(
-    served: Served, open_ws: Open, interruption: Any
+    served: Served, open_ws: Open, function: Any
 ) -> None:
-    async with open_ws(served, f"/interrupted/{interruption.__name__}", max_queue=None) as ws:
+    async with open_ws(served, f"/interrupted/{function.__name__}", max_queue=None) as ws:
         assert await ws.recv() == "interrupted"
         for number in range(100):  # each one may meet the next interruption
             await ws.send(f"one {number}")
@@ -273,14 +285,14 @@ async def sends(scope: Any, receive: Receive, send: Send) -> None:
     async def from_gather(name: str) -> None:
         await asyncio.gather(*(send(text(f"{name} {number}")) for number in range(50)))
 
-    async with anyio.create_task_group() as group:
+    async with asyncio.TaskGroup() as group:
         for sender in from_task, from_tasks_of_send, from_gather:
-            group.start_soon(sender, sender.__name__)
+            group.create_task(sender(sender.__name__))
         for name in "thread1", "thread2":
-            group.start_soon(asyncio.to_thread, from_thread, name)
+            group.create_task(asyncio.to_thread(from_thread, name))
         for number in range(50):
             assert (await receive())["text"] == str(number)
-        group.start_soon(send, text("all received"))
+        group.create_task(send(text("all received")))
     await echo(receive, send)
 
 

@@ -20,8 +20,9 @@ class Framework:
         refuses_on_fault: the HTTP status that it leads to if that is before the accept.
         closes_on_return: the code with which it closes if the handler returns without that;
             None if it leaves that to the server.
-        late: what (by name) its ``send`` raises in a handler that was told that the peer has gone.
-        deaf: what its ``send`` raises in a handler that was not; any of these.
+        late: what (any of these) its ``send`` raises in a handler that knows that the peer has
+            gone.
+        deaf: what it raises in a handler that does not.
         empty_bytes: whether it can receive an empty binary message.
     """
 
@@ -31,7 +32,7 @@ class Framework:
     closes_on_fault: int | None = None
     refuses_on_fault: int = 500
     closes_on_return: int | None = None
-    late: str = "OSError"
+    late: tuple[str, ...] = ("OSError",)
     deaf: tuple[str, ...] = ("OSError",)
     empty_bytes: bool = True
 
@@ -43,14 +44,14 @@ class Framework:
 
 FRAMEWORKS = [
     Framework("bare"),
-    Framework("starlette", late="WebSocketDisconnect", deaf=("WebSocketDisconnect",)),
-    Framework("fastapi", late="WebSocketDisconnect", deaf=("WebSocketDisconnect",)),
+    Framework("starlette", late=("WebSocketDisconnect",), deaf=("WebSocketDisconnect",)),
+    Framework("fastapi", late=("WebSocketDisconnect",), deaf=("WebSocketDisconnect",)),
     Framework(
         "litestar",
         strips_root=True,
         closes_on_fault=4500,
         refuses_on_fault=403,
-        late="WebSocketDisconnect",
+        late=("WebSocketDisconnect",),
     ),
     Framework("channels"),
     # Its queue takes `event.get("bytes") or event["text"]`: b"" is no message to it.
@@ -59,7 +60,8 @@ FRAMEWORKS = [
         tells=False,
         closes_on_fault=1000,
         closes_on_return=1000,
-        deaf=("CancelledError", "OSError"),
+        late=("OSError", "ClientDisconnectedError"),  # the latter since 0.23
+        deaf=("CancelledError", "OSError", "ClientDisconnectedError"),
         empty_bytes=False,
     ),
 ]

@@ -24,6 +24,7 @@ class QuartSocket:
         self.scope: Any = websocket.scope
         self.seen = rest, websocket.args.get("q"), websocket.headers.get("x-test")
         self.answer: Answer | None = None
+        self.lost: Exception | None = None
 
     async def accept(
         self, subprotocol: str | None = None, headers: Iterable[tuple[str, str]] = ()
@@ -34,7 +35,11 @@ class QuartSocket:
         return await websocket.receive()
 
     async def send(self, data: str | bytes) -> None:
-        await websocket.send(data)
+        try:
+            await websocket.send(data)
+        except Exception as error:
+            self.lost = error
+            raise
 
     async def close(self, code: int, reason: str) -> None:
         await websocket.close(code, reason)
@@ -50,6 +55,12 @@ async def endpoint(program: str, rest: str | None = None) -> Answer | None:
     """Runs the program that the path names."""
     socket = QuartSocket(rest)
     await PROGRAMS[program](socket)
+    # What a program does with the end of its connection, Quart has to see as well.
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+    if socket.lost and not isinstance(socket.lost, OSError):  # its own class since 0.23
+        raise socket.lost
     return socket.answer
 
 
