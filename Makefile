@@ -54,7 +54,7 @@ build: $(BUILT) ## compile in place
 
 .PHONY: autobahn
 autobahn: $(BUILT) $(VENV)/.test ## RFC 6455 and 7692, case by case; needs CPython 2.7 [ARGS=...]
-	tests/autobahn/install.sh
+	bash tests/autobahn/install.sh
 	$(PY) -m tests.autobahn $(or $(ARGS),--role server client --loop uvloop asyncio)
 
 .PHONY: bench
