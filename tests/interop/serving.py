@@ -44,6 +44,21 @@ def _eager(loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
     return loop
 
 
+def debug_uvloop() -> asyncio.AbstractEventLoop:
+    """A loop that refuses what must not be done from another thread."""
+    return _debug(uvloop.new_event_loop())
+
+
+def debug_asyncio() -> asyncio.AbstractEventLoop:
+    """The same without uvloop."""
+    return _debug(asyncio.new_event_loop())
+
+
+def _debug(loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
+    loop.set_debug(True)
+    return loop
+
+
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config):
         super().__init__(config)

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -30,10 +31,12 @@ from tests.interop.stage import Stage
 
 pytestmark = pytest.mark.parametrize("anyio_backend", ["uvloop"], indirect=True)
 
-LOOPS = ["uvloop", "asyncio"]
+HERE = "tests.interop.serving"
+LOOPS = ["uvloop", "asyncio", f"{HERE}:debug_uvloop", f"{HERE}:debug_asyncio"]
 if sys.version_info >= (3, 12):
-    LOOPS += ["tests.interop.serving:eager_uvloop", "tests.interop.serving:eager_asyncio"]
+    LOOPS += [f"{HERE}:eager_uvloop", f"{HERE}:eager_asyncio"]
 BIG = "x" * 65536
+COUNT, THREADS = 50, 4
 
 Pattern = Callable[..., AbstractAsyncContextManager[ClientConnection]]
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
@@ -266,48 +269,73 @@ async def test_task_loop_and_context_stay_the_apps_own(served: Served, open_ws: 
 
 @app
 async def sends(scope: Any, receive: Receive, send: Send) -> None:
-    loop = asyncio.get_running_loop()
+    loop, padding = asyncio.get_running_loop(), "x" * int(scope["path"].split("/")[2])
+
+    def events(name: str) -> list[Any]:
+        return [text(f"{name} {number} {padding}") for number in range(COUNT)]
 
     def from_thread(name: str) -> None:
-        for number in range(50):
-            event = text(f"{name} {number}")
+        for event in events(name):
             asyncio.run_coroutine_threadsafe(send(event), loop).result()
 
     async def from_task(name: str) -> None:
-        for number in range(50):
-            await send(text(f"{name} {number}"))
+        for event in events(name):
+            await send(event)
             await asyncio.sleep(0)
 
     async def from_tasks_of_send(name: str) -> None:
-        for number in range(50):
-            await asyncio.create_task(send(text(f"{name} {number}")))
+        for event in events(name):
+            await asyncio.create_task(send(event))
 
     async def from_gather(name: str) -> None:
-        await asyncio.gather(*(send(text(f"{name} {number}")) for number in range(50)))
+        await asyncio.gather(*map(send, events(name)))
 
     async with asyncio.TaskGroup() as group:
         for sender in from_task, from_tasks_of_send, from_gather:
             group.create_task(sender(sender.__name__))
-        for name in "thread1", "thread2":
-            group.create_task(asyncio.to_thread(from_thread, name))
-        for number in range(50):
+        for number in range(THREADS):
+            group.create_task(asyncio.to_thread(from_thread, f"thread{number}"))
+        for number in range(COUNT):
             assert (await receive())["text"] == str(number)
-        group.create_task(send(text("all received")))
+        group.create_task(send(text(f"received {COUNT} ")))
     await echo(receive, send)
 
 
-async def test_messages_of_each_sender_stay_in_order(served: Served, open_ws: Open) -> None:
-    async with open_ws(served, "/sends", max_queue=None) as ws:
-        for number in range(50):
-            await ws.send(str(number))
-        messages = await came(ws, 5 * 50 + 1)
-    messages.remove("all received")
+@pytest.mark.parametrize("size", [0, 40_000])
+async def test_messages_of_each_sender_stay_in_order(
+    served: Served, open_ws: Open, size: int
+) -> None:
+    threads = [f"thread{number}" for number in range(THREADS)]
+    senders = ["from_task", "from_tasks_of_send", "from_gather", *threads]
     numbers: dict[str, list[int]] = {}
-    for message in messages:
-        sender, number = message.split()
-        numbers.setdefault(sender, []).append(int(number))
-    senders = "from_task", "from_tasks_of_send", "from_gather", "thread1", "thread2"
-    assert numbers == {sender: list(range(50)) for sender in senders}
+    async with open_ws(served, f"/sends/{size}") as ws:
+        for number in range(COUNT):
+            await ws.send(str(number))
+        for message in await came(ws, len(senders) * COUNT + 1):
+            sender, number, padding = message.split(" ")
+            numbers.setdefault(sender, []).append(int(number))
+            assert len(padding) == (0 if sender == "received" else size)
+    assert numbers.pop("received") == [COUNT]
+    assert numbers == {sender: list(range(COUNT)) for sender in senders}
+
+
+@app
+async def from_thread_meanwhile(scope: Any, receive: Receive, send: Send) -> None:
+    loop = asyncio.get_running_loop()
+
+    def call() -> None:
+        asyncio.run_coroutine_threadsafe(send(text("from a thread")), loop)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()  # the loop stands still, so nothing can have been sent yet
+    await send(text("from the loop"))
+    await echo(receive, send)
+
+
+async def test_a_send_of_another_thread_waits_for_the_loop(served: Served, open_ws: Open) -> None:
+    async with open_ws(served, "/from_thread_meanwhile") as ws:
+        assert await came(ws, 2) == ["from the loop", "from a thread"]
 
 
 @app
