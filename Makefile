@@ -29,7 +29,7 @@ run: $(BUILT) ## serve the echo app [HOST=127.0.0.1 PORT=8080 APP=module:app]
 	$(PY) -m fastws.cli run $(APP) --host $(HOST) --port $(PORT)
 
 .PHONY: test
-test: $(BUILT) $(VENV)/.test build/node/.installed ## install what the tests need, and run them [ARGS=...]
+test: $(BUILT) $(VENV)/.test build/node/.installed ## install what tests need, run them [ARGS=...]
 	$(PY) -m pytest $(ARGS)
 
 .PHONY: lint
@@ -39,7 +39,7 @@ lint: $(VENV)/.lint ## check style: ruff, cython-lint
 	cython-lint fastws
 
 .PHONY: types
-types: $(BUILT) $(VENV)/.test $(VENV)/.lint ## check types: mypy, and the stubs against what was compiled
+types: $(BUILT) $(VENV)/.test $(VENV)/.lint ## check types: mypy, stubs against compiled modules
 	mypy
 	stubtest --ignore-missing-stub --ignore-disjoint-bases --allowlist tests/stubtest.txt \
 		--ignore-unused-allowlist $(shell find fastws -name '*.pyi' | sed 's/\.pyi$$//; s|/|.|g' | sort)
@@ -64,14 +64,15 @@ bench: $(BUILT) $(VENV)/.test ## measure against others, as ratios [ARGS=...]
 # The first library in LD_PRELOAD has to be ASAN's; without PYTHONMALLOC it sees only arenas;
 # without --capture=sys pytest would take its report into the grave.
 .PHONY: asan
-asan: $(BUILT) $(VENV)/.test ## run the tests of wire, aio and server with ASAN and UBSAN, in build/asan
+asan: $(BUILT) $(VENV)/.test ## test wire, aio and server under ASAN and UBSAN [ARGS=...]
 	rm -rf build/asan/tests
 	mkdir -p build/asan
 	git ls-files --cached --others --exclude-standard -z | xargs -0 cp --parents -ut build/asan
 	cd build/asan && CFLAGS="-g -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) \
 		-fno-sanitize-recover=undefined" LDFLAGS="-fsanitize=$(SANITIZE)" \
 		$(PY) setup.py --quiet build_ext --inplace
-	cd build/asan && LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" \
+	cd build/asan && \
+		LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" \
 		PYTHONMALLOC=malloc PYTHONPATH=. ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
 		UBSAN_OPTIONS=print_stacktrace=1 $(PY) -m pytest --capture=sys -p no:cacheprovider \
 		$(or $(ARGS),tests/wire tests/aio tests/server)
