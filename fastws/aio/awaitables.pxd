@@ -14,7 +14,7 @@ cdef class Receivable(Member):
 
     cdef bint has_next(self) noexcept
     cdef object take_next(self, bint many)
-    cdef Done wake(self) except EXC
+    cdef Done wake(self, bint idle) except EXC
     cdef Waiter _park(self)
     cdef void _unpark(self, Waiter waiter)
 
@@ -30,6 +30,7 @@ cdef class Waiter:
     cdef object context
 
     cdef Done resume(self) except EXC
+    cdef Done resume_soon(self) except EXC
 
 
 cdef class Receive:

@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: binding=False
 """What ``receive()`` and ``send()`` return, and how the task behind them is resumed.
 
 A task that waits is resumed from within the read callback, synchronously: its callback is
@@ -25,7 +26,9 @@ cdef extern from "Python.h":
 
 cdef extern from "step.h":
     ctypedef int (*stepper "fastws_stepper")(PyObject *self, PyObject **result) except -1
-    void install_step "fastws_install_step" (PyTypeObject *type, stepper step)
+    void install_slots "fastws_install_slots" (
+        PyTypeObject *receive, stepper step, PyTypeObject *sent
+    )
 
 
 cdef class Receivable(Member):
@@ -37,13 +40,21 @@ cdef class Receivable(Member):
         """Takes the next event, or all of them; called only if `has_next`."""
         raise NotImplementedError
 
-    cdef Done wake(self) except EXC:
-        """Resumes those who wait, in their order, while there is something to take."""
+    cdef Done wake(self, bint idle) except EXC:
+        """Resumes those who wait, in their order, while there is something to take.
+
+        Args:
+            idle: the caller knows that no task runs now. Asking is slow on Python 3.11: 1,400
+                of the 15,600 instructions of an echo.
+        """
         cdef Waiter waiter
         while self.parked is not None and self.has_next():
             waiter = self.parked
             self._unpark(waiter)
-            waiter.resume()
+            if idle or current_task(self.hub.loop) is None:
+                waiter.resume()
+            else:
+                waiter.resume_soon()
         return DONE
 
     cdef Waiter _park(self):
@@ -73,26 +84,32 @@ cdef class Receivable(Member):
 
 cdef class Waiter:
     cdef Done resume(self) except EXC:
-        """Continues the task that waits for this."""
+        """Continues the task that waits for this, before this returns.
+
+        The task is given a future that is done already, not this object: of an `asyncio.Future`
+        it takes the result without a method call (1,300 of 15,600 instructions of an echo).
+        """
         callback, context = self.callback, self.context
         self.callback = self.context = None
         self.is_done = True
         if callback is None:
             return DONE
-        if current_task(self.source.hub.loop) is not None:
-            # A step inside a step is not possible. It happens where a transport hands over
-            # data from within a call of the app.
-            self.source.hub.loop.call_soon(callback, self, context=context)
-            return DONE
         PyContext_Enter(context)
         try:
-            callback(self)
+            callback(self.source.hub.done)
         except BaseException as error:
             # Only SystemExit and KeyboardInterrupt leave a task's step. The loop passes them
             # on from a handle of its own; a transport would take them for its failure.
             self.source.hub.loop.call_soon(_raise, error)
         finally:
             PyContext_Exit(context)
+        return DONE
+
+    cdef Done resume_soon(self) except EXC:
+        """Continues the task in a turn of its own: a step inside a step is not possible."""
+        self.is_done = True
+        if self.callback is not None:
+            self.source.hub.loop.call_soon(self.callback, self, context=self.context)
         return DONE
 
     def get_loop(self):
@@ -194,7 +211,6 @@ cdef int _step(PyObject *receive, PyObject **result) except -1:
     return (<Receive>receive).waiter is None
 
 
-install_step(<PyTypeObject *>Receive, _step)
 
 
 cdef class Sent:
@@ -219,6 +235,8 @@ cdef class Sent:
     def close(self):
         pass
 
+
+install_slots(<PyTypeObject *>Receive, _step, <PyTypeObject *>Sent)
 
 # One for all: it has no state.
 SENT = Sent()

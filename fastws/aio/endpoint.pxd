@@ -30,6 +30,7 @@ cdef class Endpoint(Receivable):
     cdef Bounds bounds
     cdef int fd                     # for direct writes; -1 with TLS, and once closing
     cdef bint is_server
+    cdef bint read_by_loop          # never from within a call of the app, as TLS may
 
     # Writing. What is sent during a read goes to `out`; at other times to `pending`, a list
     # of whole frames. The transport buffers at most the rest of one frame: while it has that,

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-# cython: cdivision=True
+# cython: cdivision=True, binding=False
 """One WebSocket over one asyncio transport, in either role.
 
 A read goes like this: the transport fills the loop's buffer; the codec parses all of it; the
@@ -107,6 +107,7 @@ cdef class Endpoint(Receivable, BufferedProtocol):
             transport.set_write_buffer_limits(0)
             sock = transport.get_extra_info("socket")
             self.fd = -1 if sock is None else sock.fileno()
+            self.read_by_loop = type(transport).__module__.startswith(("uvloop.", "asyncio."))
         else:
             transport.set_write_buffer_limits(1, 0)
 
@@ -150,7 +151,7 @@ cdef class Endpoint(Receivable, BufferedProtocol):
                     future.exception()
             self.pings = None
         self.on_lost()
-        self.wake()
+        self.wake(False)
         # Breaks the circle that a waiter and its source make.
         self.waiter = None
 
@@ -170,7 +171,7 @@ cdef class Endpoint(Receivable, BufferedProtocol):
             connection.feed(data, n, out, self.blocked)
             if connection.controls != self.controls_seen:
                 self._on_controls()
-            self.wake()
+            self.wake(self.read_by_loop)
             if connection.phase > Phase.CLOSE_SENT:
                 self.settle()
         finally:
@@ -208,7 +209,7 @@ cdef class Endpoint(Receivable, BufferedProtocol):
         connection.finish(out)
         self._end_write(out)
         self.resume_if_room()
-        self.wake()
+        self.wake(False)
 
     cdef Done _pause_if_full(self) except EXC:
         """Stops reading from a peer whose messages, or whose answers, pile up."""
@@ -453,7 +454,7 @@ cdef class Endpoint(Receivable, BufferedProtocol):
         self.closing_since = self.hub.loop.time()
         self._end_write(out)
         self.resume_if_room()
-        return self.wake()
+        return self.wake(False)
 
     cdef Done fail(self, int code, str reason) except EXC:
         """Ends the connection for a fault of the peer that the codec cannot see."""

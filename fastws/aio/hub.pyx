@@ -39,6 +39,8 @@ cdef class Member:
 cdef class Hub:
     def __init__(self, loop):
         self.loop = loop
+        self.done = loop.create_future()
+        self.done.set_result(None)
         self.read_buffer = bytearray(READ_SIZE)
         self.read_view = memoryview(self.read_buffer)
         # Stays valid: an exported bytearray cannot be resized.

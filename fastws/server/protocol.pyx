@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: binding=False
 """A WebSocket as an ASGI app sees it: the class for uvicorn's ``--ws``.
 
 What an app may send depends on the stage:
@@ -26,7 +27,6 @@ from fastws.wire.connection import Role
 from fastws.wire.deflate import negotiate
 from fastws.wire.handshake import accept_response, http_response, parse_request, refusal
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 
 from fastws.aio.awaitables cimport Receive
@@ -34,7 +34,7 @@ from fastws.aio.endpoint cimport Endpoint
 from fastws.aio.hub cimport hub_of
 from fastws.wire.connection cimport Connection, Phase
 from fastws.wire.deflate cimport Compression
-from fastws.wire.frames cimport DONE, EXC, OP_PING, OP_TEXT, Done, Output
+from fastws.wire.frames cimport DONE, EXC, OP_PING, OP_TEXT, Done
 from fastws.wire.handshake cimport UpgradeRequest
 
 logger = logging.getLogger("uvicorn.error")
@@ -246,14 +246,16 @@ cdef class WebSocketProtocol(Endpoint):
     cdef Done _send_message(self, event) except EXC:
         if self.lost or not self.connection.may_send():
             raise self.disconnected()
-        message = event.get("bytes")
+        cdef dict fields = event if type(event) is dict else dict(event)
+        message = fields.get("text")
         if message is None:
-            message = event.get("text")
-            if not isinstance(message, str):
-                raise TypeError("'websocket.send' takes bytes, or text as a str")
-        elif isinstance(message, str):
-            raise TypeError("'websocket.send' takes bytes, or text as a str")
-        return self.write_object(message, event.get("compress", True))
+            message = fields.get("bytes")
+            if isinstance(message, str) or message is None:
+                raise TypeError("'websocket.send' takes text or bytes")
+        elif not isinstance(message, str):
+            raise TypeError("'websocket.send' takes text as a str")
+        compress = self.connection.compression is None or fields.get("compress", True)
+        return self.write_object(message, compress)
 
     cdef Done _send_other(self, kind, event) except EXC:
         cdef Stage stage = self.stage
@@ -426,12 +428,23 @@ cdef class WebSocketProtocol(Endpoint):
             logger.info('%s - "WebSocket %s" %s', *describe(self.scope), outcome)
 
 
+# Copying a dict and replacing a value is cheaper than inserting two.
+cdef dict TEXT_EVENT = {"type": "websocket.receive", "text": None}
+cdef dict BYTES_EVENT = {"type": "websocket.receive", "bytes": None}
+
+
 cdef dict _event(uint8_t opcode, payload):
+    cdef dict event
     if opcode == OP_TEXT:
-        return {"type": "websocket.receive", "text": payload}
-    if opcode >= OP_PING:
-        return {"type": "fastws.ping" if opcode == OP_PING else "fastws.pong", "bytes": payload}
-    return {"type": "websocket.receive", "bytes": payload}
+        event = TEXT_EVENT.copy()
+        event["text"] = payload
+    elif opcode < OP_PING:
+        event = BYTES_EVENT.copy()
+        event["bytes"] = payload
+    else:
+        kind = "fastws.ping" if opcode == OP_PING else "fastws.pong"
+        event = {"type": kind, "bytes": payload}
+    return event
 
 
 cdef object _run(app, scope, receive, send):
