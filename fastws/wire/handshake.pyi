@@ -37,6 +37,20 @@ def parse_request(head: bytes, max_headers: int) -> UpgradeRequest:
         HandshakeError: the request is not one to be answered with 101.
     """
 
+def parse_headers(rest: bytes, max_headers: int) -> list[tuple[bytes, bytes]]:
+    """Reads the header fields of a head, down to the empty line that ends it.
+
+    Raises:
+        HandshakeError: there are too many, or they do not follow RFC 9112 section 5.
+    """
+
+def append_headers(parts: list[bytes], headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Adds header fields and the empty line that ends them.
+
+    Raises:
+        ValueError: a header's name is not a token, or its value has a control character.
+    """
+
 def accept_key(key: bytes) -> bytes:
     """Gives the Sec-WebSocket-Accept value that answers a key (RFC 6455 section 4.2.2)."""
 

@@ -141,7 +141,7 @@ def parse_request(head: bytes, int max_headers) -> UpgradeRequest:
     cdef UpgradeRequest request = UpgradeRequest.__new__(UpgradeRequest)
     line, _, rest = head.partition(b"\r\n")
     request.target = _parse_request_line(line)
-    request.headers = _parse_headers(rest, max_headers)
+    request.headers = parse_headers(rest, max_headers)
     seen = {}
     extensions = []
     request.subprotocols = []
@@ -178,7 +178,12 @@ cdef bytes _parse_request_line(bytes line):
     return match[1]
 
 
-cdef list _parse_headers(bytes rest, int max_headers):
+cpdef list parse_headers(bytes rest, int max_headers):
+    """Reads the header fields of a head, down to the empty line that ends it.
+
+    Raises:
+        HandshakeError: there are too many, or they do not follow RFC 9112 section 5.
+    """
     cdef list headers = []
     cdef const char *at = PyBytes_AS_STRING(rest)
     cdef const char *end = at + len(rest) - 2
@@ -277,7 +282,7 @@ def accept_response(key: bytes, headers) -> bytes:
         accept_key(key),
         b"\r\n",
     ]
-    _append_headers(parts, headers)
+    append_headers(parts, headers)
     return b"".join(parts)
 
 
@@ -292,7 +297,7 @@ def http_response(int status, headers) -> bytes:
     except ValueError:
         phrase = b""
     parts = [b"HTTP/1.1 %d %s\r\nconnection: close\r\n" % (status, phrase)]
-    _append_headers(parts, headers)
+    append_headers(parts, headers)
     return b"".join(parts)
 
 
@@ -308,11 +313,16 @@ def refusal(error, default_headers) -> bytes:
     return http_response(error.status, headers) + body
 
 
-cdef _append_headers(list parts, headers):
+cpdef append_headers(list parts, headers):
+    """Adds header fields and the empty line that ends them.
+
+    Raises:
+        ValueError: a header's name is not a token, or its value has a control character.
+    """
     for name, value in headers:
         if name not in _NAMES and not TOKEN.fullmatch(name):
-            raise ValueError(f"a response header's name is malformed: {name!r}")
+            raise ValueError(f"a header's name is malformed: {name!r}")
         if _UNSAFE.search(value):
-            raise ValueError(f"a response header's value has a control character: {name!r}")
+            raise ValueError(f"a header's value has a control character: {name!r}")
         parts += (name, b": ", value, b"\r\n")
     parts.append(b"\r\n")
