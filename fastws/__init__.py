@@ -11,15 +11,18 @@ Each package imports from those on its left only: errors, closing, limits <- wir
 server and client <- cli, examples.
 """
 
+from fastws.client import ClientConnection, connect
 from fastws.closing import CloseCode
 from fastws.errors import ClientDisconnected, Disconnected, HandshakeError, ProtocolError
 from fastws.limits import Limits
 
 __all__ = [
+    "ClientConnection",
     "ClientDisconnected",
     "CloseCode",
     "Disconnected",
     "HandshakeError",
     "Limits",
     "ProtocolError",
+    "connect",
 ]
