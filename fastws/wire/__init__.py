@@ -3,6 +3,7 @@
 - `frames`: the header, the mask and UTF-8 (RFC 6455 section 5)
 - `deflate`: permessage-deflate (RFC 7692)
 - `handshake`: a request head to an upgrade request, or to the refusal (RFC 6455 section 4)
+- `opening`: the same from the other end: a URI to a request, a response to what was agreed on
 - `connection`: reassembly, limits, control frames, the closing handshake; both roles
 """
 
