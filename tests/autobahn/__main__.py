@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.autobahn import server, suite
+from tests.autobahn import client, server, suite
 from tests.autobahn.verdict import judge
 
 
@@ -74,8 +74,6 @@ def _run(role: str, loop: str, cases: list[str], options: argparse.Namespace) ->
         if role == "server":
             server.run(protocols, loop, cases, options.jobs, outdir)
         else:
-            from tests.autobahn import client
-
             client.run(loop, cases, options.jobs, outdir)
     except suite.Trouble as error:
         trouble = str(error)
