@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from tests.interop.clients.chromium import browser
 from tests.interop.serving import KINDS, Served, Servers
 from tests.processes import PATIENCE
 
@@ -25,6 +26,13 @@ def servers() -> Iterator[Servers]:
         yield servers
     finally:
         servers.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _browser(servers: Servers) -> Iterator[None]:
+    """Ends the browser before the servers: it keeps connections that it may need again."""
+    yield
+    browser.end()
 
 
 @pytest.fixture(params=KINDS)

@@ -157,6 +157,15 @@ async def busy(ws: Socket) -> None:
     await echo_all(ws)
 
 
+async def ping(ws: Socket) -> None:
+    """Pings, which takes our server, and tells when the pong is there."""
+    await ws.accept()
+    await ws.receive()
+    assert await ws.scope["extensions"]["fastws"]["connection"].ping() > 0
+    await ws.send("got a pong")
+    await echo_all(ws)
+
+
 async def state(ws: Socket) -> None:
     """Sends what the lifespan put into the state, and then spoils its own copy."""
     await ws.accept()
@@ -181,6 +190,7 @@ PROGRAMS: dict[str, Program] = {
         leave,
         push,
         busy,
+        ping,
         state,
     )
 }
