@@ -1,6 +1,8 @@
 # cython: language_level=3
 """What ``receive()`` and ``send()`` return, and how the task behind them is resumed."""
 
+from cpython.object cimport PyObject
+
 from fastws.aio.hub cimport Member
 from fastws.wire.frames cimport EXC, Done
 
@@ -28,9 +30,26 @@ cdef class Waiter:
     cdef object cancelled_error     # a CancelledError once cancelled
     cdef object callback
     cdef object context
+    cdef Driver driver              # of the task that waits, if it has one
 
     cdef Done resume(self) except EXC
     cdef Done resume_soon(self) except EXC
+
+
+cdef class Driver:
+    """The coroutine of an app's task: steps the app's own, with or without the task."""
+
+    cdef Receivable source
+    cdef object app                 # the app's coroutine
+    cdef object task
+    cdef bint ahead                 # a step without the task has left something for it:
+    cdef object yielded             # what the app yielded, or returned
+    cdef bint returned
+    cdef object error               # or raised
+    cdef bint cancel_asked          # the app has cancelled its own task in such a step
+
+    cdef Done resume(self, Waiter waiter) except EXC
+    cdef int step(self, PyObject **result) except -1
 
 
 cdef class Receive:

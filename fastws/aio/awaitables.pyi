@@ -1,4 +1,5 @@
-from collections.abc import Awaitable
+from asyncio import Task
+from collections.abc import Coroutine
 from typing import Any
 
 from fastws.aio.hub import Member
@@ -11,6 +12,13 @@ class Waiter:
 
 class Receive:
     """What ``receive()`` returns: a coroutine in all but type."""
+
+class Driver:
+    """The coroutine of an app's task: steps the app's own, with or without the task."""
+
+    def __init__(self, app: Coroutine[Any, Any, Any], source: Receivable) -> None: ...
+    def drive(self, task: Task[Any]) -> None:
+        """Tells which task this is the coroutine of."""
 
 class Sent:
     """What ``send()`` returns when there is nothing to wait for."""

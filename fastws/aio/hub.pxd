@@ -18,6 +18,7 @@ cdef class Member:
 
 cdef class Hub:
     cdef readonly object loop
+    cdef unsigned long thread       # that the loop runs in
     cdef object done                # a future that is: see Waiter.resume
     # Reads of all connections go here: the bytes live until the next read of any of them.
     cdef bytearray read_buffer

@@ -6,6 +6,7 @@ sweeps over all connections for pings, deadlines and handshakes that take too lo
 """
 
 import math
+import threading
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
 
@@ -39,6 +40,7 @@ cdef class Member:
 cdef class Hub:
     def __init__(self, loop):
         self.loop = loop
+        self.thread = threading.get_ident()
         self.done = loop.create_future()
         self.done.set_result(None)
         self.read_buffer = bytearray(READ_SIZE)

@@ -1,4 +1,4 @@
-/* The slots that `await` calls on what receive() and send() return.
+/* The slots that `await` and tasks call on what receive() and send() return, and on `Driver`.
  *
  * CPython 3.11 asks for `am_send`, which hands a value over without an exception; later versions
  * ask for `tp_iternext`, from which it leaves in a StopIteration. Raised from Cython, that would
@@ -14,6 +14,7 @@
 typedef int (*fastws_stepper)(PyObject *self, PyObject **result);
 
 static fastws_stepper fastws_receive_step;
+static fastws_stepper fastws_driver_step;
 
 static PyObject *fastws_receive_next(PyObject *self)
 {
@@ -44,14 +45,40 @@ static PySendResult fastws_sent_send(
     return PYGEN_RETURN;
 }
 
-static void fastws_install_slots(PyTypeObject *receive, fastws_stepper step, PyTypeObject *sent)
+static PySendResult fastws_driver_send(PyObject *self, PyObject *Py_UNUSED(arg), PyObject **result)
 {
-    fastws_receive_step = step;
+    int code;
+    *result = NULL;
+    code = fastws_driver_step(self, result);
+    return code == 0 ? PYGEN_NEXT : code == 1 ? PYGEN_RETURN : PYGEN_ERROR;
+}
+
+/* Steps a coroutine, with the codes of a stepper. */
+static int fastws_step(PyObject *coroutine, PyObject **result)
+{
+    switch (PyIter_Send(coroutine, Py_None, result)) {
+    case PYGEN_NEXT:
+        return 0;
+    case PYGEN_RETURN:
+        return 1;
+    default:
+        return -1;
+    }
+}
+
+static void fastws_install_slots(
+    PyTypeObject *receive, fastws_stepper receive_step, PyTypeObject *sent,
+    PyTypeObject *driver, fastws_stepper driver_step)
+{
+    fastws_receive_step = receive_step;
     receive->tp_iternext = fastws_receive_next;
     receive->tp_as_async->am_send = fastws_receive_send;
     sent->tp_as_async->am_send = fastws_sent_send;
+    fastws_driver_step = driver_step;
+    driver->tp_as_async->am_send = fastws_driver_send;
     PyType_Modified(receive);
     PyType_Modified(sent);
+    PyType_Modified(driver);
 }
 
 #endif

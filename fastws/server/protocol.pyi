@@ -24,8 +24,6 @@ class WebSocketProtocol(Endpoint):
         """Starts the app for a request; `early` are the bytes that came right after it."""
     def refuse(self, error: HandshakeError) -> None:
         """Answers with an HTTP error and closes TCP, so that no proxy takes it for a tunnel."""
-    def receive(self) -> Awaitable[dict[str, Any]]:
-        """The ASGI ``receive``; see `fastws.aio.awaitables` for what it returns."""
     def receive_many(self) -> Awaitable[list[tuple[int, str | bytes]]]:
         """Receives all messages that wait, at least one.
 
@@ -33,7 +31,5 @@ class WebSocketProtocol(Endpoint):
             An awaitable of a list of (opcode, payload) pairs. It raises `ClientDisconnected`
             once the connection is over and everything is received.
         """
-    def send(self, event: dict[str, Any]) -> Awaitable[None]:
-        """The ASGI ``send``: acts at once, and gives something to await."""
     def shutdown(self) -> None:
         """Called by uvicorn when the server shuts down."""

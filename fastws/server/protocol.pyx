@@ -19,7 +19,7 @@ from asyncio import get_event_loop, iscoroutine
 
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
-from fastws.aio.awaitables import SENT, failed
+from fastws.aio.awaitables import SENT, Driver, failed
 from fastws.errors import ClientDisconnected, HandshakeError
 from fastws.server.config import deflate_for, limits_for
 from fastws.server.scope import describe, websocket_scope
@@ -32,10 +32,14 @@ from libc.stdint cimport uint8_t
 from fastws.aio.awaitables cimport Receive
 from fastws.aio.endpoint cimport Endpoint
 from fastws.aio.hub cimport hub_of
+from fastws.server.callables cimport asgi_callable
 from fastws.wire.connection cimport Connection, Phase
 from fastws.wire.deflate cimport Compression
 from fastws.wire.frames cimport DONE, EXC, OP_PING, OP_TEXT, Done
 from fastws.wire.handshake cimport UpgradeRequest
+
+cdef extern from "Python.h":
+    unsigned long PyThread_get_thread_ident()
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -119,8 +123,11 @@ cdef class WebSocketProtocol(Endpoint):
         self.app_state = None
         if early:
             self.early_bytes = bytearray(early)
-        running = _run(config.loaded_app, self.scope, self.receive, self.send)
-        task = self.hub.loop.create_task(running)
+        receive = asgi_callable(self, _receive, 0)
+        send = asgi_callable(self, _send, 1)
+        driver = Driver(_run(config.loaded_app, self.scope, receive, send), self)
+        task = self.hub.loop.create_task(driver)
+        driver.drive(task)
         self.server_state.tasks.add(task)
         task.add_done_callback(self._on_app_done)
 
@@ -153,12 +160,6 @@ cdef class WebSocketProtocol(Endpoint):
         self.abort()
 
     # What the app receives.
-
-    def receive(self):
-        """The ASGI ``receive``; see `fastws.aio.awaitables` for what it returns."""
-        cdef Receive awaitable = Receive.__new__(Receive)
-        awaitable.source = self
-        return awaitable
 
     def receive_many(self):
         """Receives all messages that wait, at least one.
@@ -223,8 +224,10 @@ cdef class WebSocketProtocol(Endpoint):
 
     # What the app sends.
 
-    def send(self, event):
+    cdef object send(self, event):
         """The ASGI ``send``: acts at once, and gives something to await."""
+        if PyThread_get_thread_ident() != self.hub.thread:
+            return self._send_in_loop(event)
         try:
             kind = event["type"]
             if self.stage == Stage.OPEN and kind == "websocket.send":
@@ -236,6 +239,10 @@ cdef class WebSocketProtocol(Endpoint):
         except Exception as error:
             return failed(error)
         return SENT
+
+    async def _send_in_loop(self, event):
+        """What another thread gets, which then has to bring it to the loop."""
+        await self.send(event)
 
     async def _send_later(self, event):
         """Waits until the client has read enough of what it was sent."""
@@ -426,6 +433,17 @@ cdef class WebSocketProtocol(Endpoint):
     cdef _log(self, outcome):
         if logger.isEnabledFor(logging.INFO):
             logger.info('%s - "WebSocket %s" %s', *describe(self.scope), outcome)
+
+
+cdef object _receive(object protocol, object _):
+    """The ASGI ``receive``; see `fastws.aio.awaitables` for what it returns."""
+    cdef Receive awaitable = Receive.__new__(Receive)
+    awaitable.source = <WebSocketProtocol>protocol
+    return awaitable
+
+
+cdef object _send(object protocol, object event):
+    return (<WebSocketProtocol>protocol).send(event)
 
 
 # Copying a dict and replacing a value is cheaper than inserting two.

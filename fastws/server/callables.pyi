@@ -1,0 +1,2 @@
+class AsgiCallable:
+    """``receive`` or ``send`` as an app gets it."""
