@@ -16,7 +16,6 @@ import msgspec
 import uvicorn
 
 from fastws.limits import Limits
-from fastws.server.config import DEFAULTS, graceful_timeout
 
 EXAMPLES = """examples:
   fastws run fastws.examples.echo:app --port 9000
@@ -109,9 +108,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Through the environment they reach the workers as well.
     os.environ.update({_variable(name): text for name, text in given.items()})
     try:
-        limits = Limits(**Limits.overrides(os.environ))
+        limits = Limits.read(os.environ)
     except ValueError as error:
         _fail(str(error))
+    # Only now: with a wrong limit in the environment, the server cannot be imported.
+    from fastws.server.config import DEFAULTS, graceful_timeout
+
     options.setdefault("timeout_graceful_shutdown", graceful_timeout(limits))
     # With --reload an app that cannot be imported is what the next change may mend.
     if "reload" not in options:

@@ -4,6 +4,7 @@ Sizes are in bytes, times in seconds, and ``None`` turns a limit off. A limit is
 a message of exactly `max_message_size` bytes passes.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         max_message_size: payload of one message, after inflating. 1 MiB holds every chat and
-            most documents; raise it for uploads. Above it: 1009. (uvicorn: ``ws_max_size``.)
+            most documents; for uploads raise it, with `for_messages` the next two as well.
+            Above it: 1009. (uvicorn: ``ws_max_size``.)
         max_frame_size: payload of one frame as it is on the wire. Above it: 1009.
         max_wire_size: bytes that one message may take on the wire, compressed and with its
             frame headers; stops a message that costs much and says little. Above it: 1009.
@@ -64,8 +66,21 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ValueError(f"{name} must not be negative, but is {value}")
+            if value is not None and not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be a finite number from 0 on, but is {value}")
+
+    @classmethod
+    def for_messages(cls, size: int | None, **others: Any) -> "Limits":
+        """Gives limits that let messages of `size` bytes pass, whatever frames they come in.
+
+        Args:
+            size: `max_message_size`; the other sizes that would stop such a message follow.
+            others: further limits, which are taken as they are.
+        """
+        frame = None if size is None else max(size, 16 * MIB)
+        wire = None if size is None else max(2 * size, 32 * MIB)
+        sizes = {"max_message_size": size, "max_frame_size": frame, "max_wire_size": wire}
+        return cls(**{**sizes, **others})
 
     def replace(self, **changes: Any) -> "Limits":
         """Gives a copy with some limits changed."""
@@ -79,12 +94,22 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             environ: the environment; ``off`` as a value turns a limit off.
 
         Returns:
-            The fields that are set, ready for `replace`.
+            The fields that are set.
 
         Raises:
             ValueError: a value is not a number, or this limit cannot be off.
         """
         return from_environment(cls, environ, "FASTWS_")
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str], **defaults: Any) -> "Limits":
+        """Gives the limits that an environment sets, with defaults for what it leaves open.
+
+        Raises:
+            ValueError: as `overrides`, and for a number that makes no sense.
+        """
+        found = {"max_message_size": 1 * MIB, **defaults, **cls.overrides(environ)}
+        return cls.for_messages(found.pop("max_message_size"), **found)
 
 
 def from_environment(

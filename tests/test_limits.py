@@ -32,7 +32,7 @@ def test_replace_gives_a_copy_with_other_limits() -> None:
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_limit_is_not_negative(name: str) -> None:
-    with pytest.raises(ValueError, match=f"^{name} must not be negative, but is -1$"):
+    with pytest.raises(ValueError, match=f"^{name} must be a finite number from 0 on, but is -1$"):
         Limits(**{name: -1})
     with pytest.raises(ValueError, match=name):
         Limits().replace(**{name: -1})
@@ -68,3 +68,20 @@ def test_a_value_that_is_no_number_is_refused(text: str) -> None:
 def test_every_limit_says_what_it_is() -> None:
     about = Limits.__doc__ or ""
     assert [name for name in FIELDS if f"        {name}: " not in about] == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_time_is_a_finite_number(value: float) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        Limits(ping_interval=value)
+
+
+def test_large_messages_pass_in_one_frame_and_on_the_wire() -> None:
+    limits = Limits.for_messages(100 * MIB, ping_interval=7.0)
+    assert (limits.max_message_size, limits.max_frame_size) == (100 * MIB, 100 * MIB)
+    assert (limits.max_wire_size, limits.ping_interval) == (200 * MIB, 7.0)
+
+
+def test_messages_without_bound() -> None:
+    limits = Limits.for_messages(None)
+    assert (limits.max_message_size, limits.max_frame_size, limits.max_wire_size) == (None,) * 3

@@ -359,8 +359,6 @@ cdef int _receive_step(PyObject *receive, PyObject **result) except -1:
     return (<Receive>receive).waiter is None
 
 
-
-
 cdef class Sent:
     def __await__(self):
         return self

@@ -17,10 +17,8 @@ from fastws.errors import Disconnected
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.object cimport PyObject
 from libc.string cimport memset
 
-from fastws.aio.hub cimport hub_of
 from fastws.wire.connection cimport Phase
 from fastws.wire.frames cimport DONE, OP_BINARY, OP_PING, OP_TEXT
 
@@ -269,7 +267,10 @@ cdef class Endpoint(Receivable, BufferedProtocol):
             )
         if isinstance(message, bytes):
             return self.write(
-                OP_BINARY, <uint8_t *>PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message), compress
+                OP_BINARY,
+                <uint8_t *>PyBytes_AS_STRING(message),
+                PyBytes_GET_SIZE(message),
+                compress,
             )
         if isinstance(message, (int, float)):
             raise TypeError(f"cannot send {type(message).__name__}")

@@ -1,9 +1,10 @@
 """L2: a TCP connection to ASGI events, as uvicorn's protocol classes.
 
-- `http`: HttpProtocol, for ``--http``: deadlines and limits on the request head, the upgrade
+- `http`: HttpProtocol, for ``--http``: the straight way to an upgrade
+- `requests`: plain HTTP, with deadlines and limits on the request head
 - `protocol`: WebSocketProtocol, for ``--ws``: what an app sends and receives
 - `config`: uvicorn's configuration with our defaults and limits
-- `scope`: the ASGI scope
+- `scope`, `addresses`, `callables`: what an app is called with
 """
 
 from fastws.server.config import Config

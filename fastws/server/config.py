@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from fastws.limits import MIB, Limits, from_environment
+from fastws.limits import Limits, from_environment
 from fastws.wire import Deflate
 
 # What `Config` and `fastws run` change in uvicorn's defaults. Its loop, "auto", is uvloop
@@ -71,16 +71,14 @@ def graceful_timeout(limits: Limits) -> int:
 
 
 def _find_limits(config: uvicorn.Config) -> Limits:
-    size, interval = config.ws_max_size, config.ws_ping_interval
-    return Limits(
-        max_message_size=size,
-        # Whoever raises ws_max_size means messages of one frame too, compressed or not.
-        max_frame_size=max(size, 16 * MIB),
-        max_wire_size=max(2 * size, 32 * MIB),
+    interval = config.ws_ping_interval
+    return Limits.read(
+        os.environ,
+        max_message_size=config.ws_max_size,
         max_queue_messages=config.ws_max_queue,
         ping_interval=interval if interval is not None and interval > 0 else None,
         ping_timeout=config.ws_ping_timeout,
-    ).replace(**Limits.overrides(os.environ))
+    )
 
 
 def _find_deflate() -> Deflate:

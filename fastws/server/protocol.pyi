@@ -18,9 +18,7 @@ class WebSocketProtocol(Endpoint):
         app_state: dict[str, Any],
         _loop: AbstractEventLoop | None = None,
     ) -> None: ...
-    def begin(
-        self, request: UpgradeRequest, scheme: str, server: Any, client: Any, early: bytes
-    ) -> None:
+    def begin(self, request: UpgradeRequest, early: bytes) -> None:
         """Starts the app for a request; `early` are the bytes that came right after it."""
     def refuse(self, error: HandshakeError) -> None:
         """Answers with an HTTP error and closes TCP, so that no proxy takes it for a tunnel."""

@@ -17,8 +17,6 @@ raises `ClientDisconnected`; closing then is no mistake and does nothing.
 import logging
 from asyncio import get_event_loop, iscoroutine
 
-from uvicorn.protocols.utils import get_local_addr, get_remote_addr
-
 from fastws.aio.awaitables import SENT, Driver, failed
 from fastws.errors import ClientDisconnected, HandshakeError
 from fastws.server.config import deflate_for, limits_for
@@ -32,6 +30,7 @@ from libc.stdint cimport uint8_t
 from fastws.aio.awaitables cimport Receive
 from fastws.aio.endpoint cimport Endpoint
 from fastws.aio.hub cimport hub_of
+from fastws.server.addresses cimport client_address, server_address
 from fastws.server.callables cimport asgi_callable
 from fastws.wire.connection cimport Connection, Phase
 from fastws.wire.deflate cimport Compression
@@ -102,23 +101,21 @@ cdef class WebSocketProtocol(Endpoint):
         except HandshakeError as error:
             self.refuse(error)
             return
-        transport = self.transport
-        scheme = "wss" if transport.get_extra_info("sslcontext") else "ws"
-        self.begin(request, scheme, get_local_addr(transport), get_remote_addr(transport), b"")
+        self.begin(request, b"")
 
-    def begin(self, UpgradeRequest request, scheme, server, client, early):
+    def begin(self, UpgradeRequest request, early):
         """Starts the app for a request; `early` are the bytes that came right after it."""
-        config = self.config
+        config, transport = self.config, self.transport
         self.request = request
         self.scope = websocket_scope(
             request,
-            connection=self,
-            asgi_version=config.asgi_version,
-            root_path=config.root_path,
-            scheme=scheme,
-            server=server,
-            client=client,
-            state=self.app_state,
+            self,
+            config.asgi_version,
+            config.root_path,
+            "wss" if transport.get_extra_info("sslcontext") else "ws",
+            server_address(self.fd, transport),
+            client_address(self.fd, transport),
+            self.app_state,
         )
         self.app_state = None
         if early:

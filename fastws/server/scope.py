@@ -11,7 +11,6 @@ Address = tuple[str, int | None] | None
 
 def websocket_scope(
     request: UpgradeRequest,
-    *,
     connection: Any,
     asgi_version: str,
     root_path: str,
@@ -48,7 +47,10 @@ def websocket_scope(
 
 
 def describe(scope: Mapping[str, Any]) -> tuple[str, str]:
-    """Gives client and path for a log line: no query, which may hold a token, and no control
-    characters, which could forge another line."""
+    """Gives client and path for a log line.
+
+    Without the query, which may hold a token, and without control characters, which could forge
+    another line.
+    """
     client = scope["client"]
     return f"{client[0]}:{client[1]}" if client else "", quote(scope["path"])

@@ -109,7 +109,9 @@ cdef class Connection:
     cdef Done _read_control(self, uint8_t *data, size_t n, Output out, bint blocked) except EXC
     cdef Done _end_control(self, const uint8_t *data, size_t n, Output out, bint blocked) except EXC
     cdef Done _receive_close(self, const uint8_t *data, size_t n) except EXC
-    cdef Done _write_frame(self, uint8_t first, const uint8_t *data, size_t n, Output out) except EXC
+    cdef Done _write_frame(
+        self, uint8_t first, const uint8_t *data, size_t n, Output out
+    ) except EXC
     cdef Done _write_close_frame(self, int code, str reason, Output out) except EXC
     cdef Output _output(self)
     cdef void _forget_message(self) noexcept

@@ -49,7 +49,7 @@ from fastws.wire.frames cimport (
     utf8_feed,
     write_header,
 )
-from fastws.wire.deflate cimport INFLATED, INFLATED_CORRUPT, INFLATED_TOO_BIG, Inflated
+from fastws.wire.deflate cimport INFLATED_CORRUPT, INFLATED_TOO_BIG, Inflated
 
 cdef extern from "Python.h":
     str PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
@@ -561,7 +561,9 @@ cdef class Connection:
         """Appends a control frame of at most 125 bytes."""
         return self._write_frame(FIN | opcode, data, n, out)
 
-    cdef Done _write_frame(self, uint8_t first, const uint8_t *data, size_t n, Output out) except EXC:
+    cdef Done _write_frame(
+        self, uint8_t first, const uint8_t *data, size_t n, Output out
+    ) except EXC:
         cdef uint32_t key = 0 if self.is_server else random_key()
         cdef uint8_t *to = out.reserve(n + MAX_HEADER)
         cdef size_t size = write_header(to, first, n, not self.is_server, key)

@@ -5,7 +5,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef extern from "mask.h" nogil:
     uint32_t rotate_key "fastws_rotate_key" (uint32_t key, size_t n) noexcept
-    bint unmask "fastws_unmask" (uint8_t *to, const uint8_t *source, size_t n, uint32_t key) noexcept
+    bint unmask "fastws_unmask" (
+        uint8_t *to, const uint8_t *source, size_t n, uint32_t key
+    ) noexcept
 
     ctypedef struct Utf8State "fastws_utf8":
         uint8_t due

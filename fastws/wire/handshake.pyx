@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, initializedcheck=False
+# cython: language_level=3, boundscheck=False, initializedcheck=False, binding=False
 """The opening handshake as a server sees it (RFC 6455 section 4.2).
 
 `find_head` looks at each request that comes in and tells upgrades from plain HTTP;
@@ -7,15 +7,20 @@ raises the refusal that the client gets.
 """
 
 import re
-from base64 import b64encode
-from hashlib import sha1
+from binascii import b2a_base64
 from http import HTTPStatus
+
+try:
+    # Without OpenSSL's machinery, which takes longer than the hash itself.
+    from _sha1 import sha1
+except ImportError:
+    from hashlib import sha1
 
 from fastws.errors import HandshakeError
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t
-from libc.string cimport memchr
+from libc.string cimport memchr, memcmp
 
 cdef extern from "string.h" nogil:
     void *memmem(const void *haystack, size_t n, const void *needle, size_t m)
@@ -28,8 +33,6 @@ cdef bytes GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 # RFC 9110 section 5.6.2.
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# RFC 9110 section 5.5: what a field value must not have; CR and LF would start a new field.
-_UNSAFE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _TARGET = re.compile(rb"(?:https?://[^/?#]*)?(/[\x21-\x7e]*)", re.IGNORECASE)
 
@@ -42,6 +45,7 @@ cdef dict _NAMES = {
         b"authorization", b"sec-websocket-extensions", b"sec-websocket-key",
         b"sec-websocket-protocol", b"sec-websocket-version", b"x-forwarded-for",
         b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip", b"x-request-id", b"via",
+        b"date", b"server", b"sec-websocket-accept", b"content-type", b"content-length",
     )
     for spelling in (name, name.title(), name.title().replace(b"Websocket", b"WebSocket"))
 }
@@ -139,30 +143,52 @@ def parse_request(head: bytes, int max_headers) -> UpgradeRequest:
         HandshakeError: the request is not one to be answered with 101.
     """
     cdef UpgradeRequest request = UpgradeRequest.__new__(UpgradeRequest)
+    cdef dict seen = {}
     line, _, rest = head.partition(b"\r\n")
     request.target = _parse_request_line(line)
     request.headers = parse_headers(rest, max_headers)
-    seen = {}
-    extensions = []
     request.subprotocols = []
+    request.extensions = b""
     for name, value in request.headers:
-        if name in (b"host", b"upgrade", b"sec-websocket-key", b"sec-websocket-version"):
+        role = _ROLES.get(name)
+        if role is None:
+            continue
+        if role == "once":
             if name in seen:
                 raise HandshakeError(400, f"more than one {name.decode()} header")
             seen[name] = value
-        elif name == b"sec-websocket-protocol":
+        elif role == "subprotocols":
             _add_subprotocols(request.subprotocols, value)
-        elif name == b"sec-websocket-extensions":
-            extensions.append(value)
-        elif name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
+        elif role == "extensions":
+            request.extensions = request.extensions + b"," + value if request.extensions else value
+        elif value != b"0":
             # A body could hide a second request from a proxy, or from us.
             raise HandshakeError(400, "a WebSocket handshake has no body")
-    request.extensions = b",".join(extensions)
     request.key = _check(seen)
     return request
 
 
+# What the headers of a handshake are to us; all others are for the app alone.
+cdef dict _ROLES = {
+    b"host": "once",
+    b"upgrade": "once",
+    b"sec-websocket-key": "once",
+    b"sec-websocket-version": "once",
+    b"sec-websocket-protocol": "subprotocols",
+    b"sec-websocket-extensions": "extensions",
+    b"content-length": "body",
+    b"transfer-encoding": "body",
+}
+
+
 cdef bytes _parse_request_line(bytes line):
+    """Checks the request line; returns the target, without scheme and host."""
+    cdef const char *at = PyBytes_AS_STRING(line)
+    cdef Py_ssize_t n = len(line)
+    # What nearly every client sends needs no regular expression.
+    if n > 14 and memcmp(at, b"GET /", 5) == 0 and memcmp(at + n - 9, b" HTTP/1.1", 9) == 0:
+        if _is_visible(at + 4, at + n - 9):
+            return line[4 : n - 9]
     parts = line.split(b" ")
     if len(parts) != 3 or not TOKEN.fullmatch(parts[0]):
         raise HandshakeError(400, "the request line is malformed")
@@ -176,6 +202,14 @@ cdef bytes _parse_request_line(bytes line):
     if match is None:
         raise HandshakeError(400, "the request target is malformed")
     return match[1]
+
+
+cdef bint _is_visible(const char *at, const char *end) noexcept:
+    while at < end:
+        if not 0x21 <= <uint8_t>at[0] <= 0x7E:
+            return False
+        at += 1
+    return True
 
 
 cpdef list parse_headers(bytes rest, int max_headers):
@@ -220,7 +254,13 @@ cpdef list parse_headers(bytes rest, int max_headers):
     return headers
 
 
+cdef bint _is_safe(bytes value):
+    cdef const char *at = PyBytes_AS_STRING(value)
+    return _is_field_value(at, at + len(value))
+
+
 cdef bint _is_field_value(const char *at, const char *end) noexcept:
+    """Looks for what RFC 9110 section 5.5 forbids; CR and LF would start a new field."""
     cdef uint8_t byte
     while at < end:
         byte = <uint8_t>at[0]
@@ -263,7 +303,7 @@ cdef bytes _check(dict seen):
 
 def accept_key(key: bytes) -> bytes:
     """Gives the Sec-WebSocket-Accept value that answers a key (RFC 6455 section 4.2.2)."""
-    return b64encode(sha1(key + GUID).digest())
+    return b2a_base64(sha1(key + GUID).digest(), newline=False)
 
 
 def accept_response(key: bytes, headers) -> bytes:
@@ -322,7 +362,7 @@ cpdef append_headers(list parts, headers):
     for name, value in headers:
         if name not in _NAMES and not TOKEN.fullmatch(name):
             raise ValueError(f"a header's name is malformed: {name!r}")
-        if _UNSAFE.search(value):
+        if not _is_safe(value):
             raise ValueError(f"a header's value has a control character: {name!r}")
         parts += (name, b": ", value, b"\r\n")
     parts.append(b"\r\n")

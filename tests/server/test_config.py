@@ -67,7 +67,7 @@ def test_the_environment_beats_the_options_of_uvicorn(
     monkeypatch.setenv("FASTWS_MAX_MESSAGE_SIZE", "off")
     monkeypatch.setenv("FASTWS_CLOSE_TIMEOUT", "1.5")
     limits = limits_for(make(ws_max_size=9, ws_max_queue=5))
-    assert limits == Limits(max_message_size=None, close_timeout=1.5, max_queue_messages=5)
+    assert limits == Limits.for_messages(None, close_timeout=1.5, max_queue_messages=5)
 
 
 @pytest.mark.parametrize("make", [plain, ours])

@@ -1,9 +1,8 @@
-"""Plain HTTP as uvicorn does it, with bounds; and the straight way to a WebSocket: the class
-for uvicorn's ``--http``.
+"""Plain HTTP as uvicorn does it, with bounds on the request head.
 
 A request head that is not complete waits here, for `Limits.handshake_timeout` and up to
-`Limits.max_header_size`. A complete one is an upgrade, which is parsed once and handed to
-`WebSocketProtocol` together with what came behind it; or it goes to uvicorn's own class.
+`Limits.max_header_size`. A complete one goes to uvicorn's own class, unless it is an upgrade:
+a connection may ask for that after plain requests, too.
 """
 
 import logging
@@ -14,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fastws.aio.hub import hub_of
 from fastws.errors import HandshakeError
+from fastws.limits import Limits
 from fastws.server.config import limits_for
 from fastws.server.protocol import WebSocketProtocol
 from fastws.wire.handshake import find_head, parse_request, refusal
@@ -21,8 +21,19 @@ from fastws.wire.handshake import find_head, parse_request, refusal
 logger = logging.getLogger("uvicorn.error")
 
 
-class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's httptools class, with bounds on the request head and its own upgrade."""
+def is_ours(ws_class: Any) -> bool:
+    """Tells whether upgrades go straight to our class, and not the way that uvicorn has."""
+    return isinstance(ws_class, type) and issubclass(ws_class, WebSocketProtocol)
+
+
+def is_full(server_state: Any, limits: Limits) -> bool:
+    """Tells whether the process has all the connections that it may have."""
+    limit = limits.max_connections
+    return limit is not None and len(server_state.connections) > limit
+
+
+class HttpRequests(HttpToolsProtocol):
+    """uvicorn's httptools class, with bounds on the request head."""
 
     def __init__(
         self,
@@ -127,14 +138,13 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _upgrade(self, data: bytes, size: int) -> None:
         ws_class = self.ws_protocol_class
-        if not isinstance(ws_class, type) or not issubclass(ws_class, WebSocketProtocol):
+        if not is_ours(ws_class):
             self._feed_parser(data)
             return
-        limit = self.limits.max_connections
         try:
             if self.cycle is not None and not self.cycle.response_complete:
                 raise HandshakeError(400, "an upgrade cannot wait for another response")
-            if limit is not None and len(self.connections) > limit:
+            if is_full(self.server_state, self.limits):
                 raise HandshakeError(503, "too many connections")
             request = parse_request(data[:size], self.limits.max_header_count)
         except HandshakeError as error:
@@ -143,18 +153,19 @@ class HttpProtocol(HttpToolsProtocol):
         self.connections.discard(self)
         self._unset_keepalive_if_required()
         # Breaks the circle of parser and protocol: nothing of this object stays.
-        self.parser = None
+        self.parser = None  # type: ignore[assignment]
         protocol = ws_class(self.config, self.server_state, self.app_state, self.loop)
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
-        scheme = "wss" if self.scheme == "https" else "ws"
-        protocol.begin(request, scheme, self.server, self.client, data[size:])
+        protocol.begin(request, data[size:])
 
     def handle_websocket_upgrade(self) -> None:
-        """Takes what the parser holds for an upgrade: for other classes than ours, an upgrade;
-        for ours, one that `find_head` did not see, since it began behind a body."""
-        ws_class = self.ws_protocol_class
-        if isinstance(ws_class, type) and issubclass(ws_class, WebSocketProtocol):
+        """Takes what the parser holds for an upgrade.
+
+        For other classes than ours it is one. For ours, it is one that `find_head` did not see,
+        since it began behind a body.
+        """
+        if is_ours(self.ws_protocol_class):
             self._refuse(HandshakeError(400, "an upgrade must be a request of its own"))
         else:
             super().handle_websocket_upgrade()
@@ -168,10 +179,12 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(HandshakeError(414, "the request target is too long"))
 
     def _refuse(self, error: HandshakeError) -> None:
-        """Answers with an error and ends the connection: a refused upgrade that leaves TCP open
-        could be taken for a tunnel by a proxy."""
+        """Answers with an error and ends the connection.
+
+        A refused upgrade that leaves TCP open could be taken for a tunnel by a proxy.
+        """
         self.refused = True
-        client = "%s:%d" % self.client if self.client else ""
+        client = f"{self.client[0]}:{self.client[1]}" if self.client else ""
         logger.info("%s - request refused: %s", client, error)
         self.transport.write(refusal(error, self.server_state.default_headers))
         # Closing while the client still sends would reset TCP, and the answer might be lost.
