@@ -44,6 +44,7 @@ from fastws.wire.frames cimport (
     RSV23,
     parse_header,
     random_key,
+    refill_keys,
     rotate_key,
     unmask,
     utf8_feed,
@@ -543,6 +544,8 @@ cdef class Connection:
         """Appends a message in one frame; the caller has checked that it `may_send`."""
         cdef uint8_t first = FIN | opcode
         if compress and self.compression is not None and n >= self.compression.threshold:
+            if not self.is_server:
+                refill_keys()  # now, since no other thread may run while scratch is in use
             _scratch.size = 0
             self.compression.compress(data, n, _scratch)
             # Without context takeover, a message that does not shrink goes out as it is.

@@ -76,4 +76,5 @@ cdef int parse_header(const uint8_t *data, size_t n, Header *header) noexcept no
 cdef size_t write_header(
     uint8_t *to, uint8_t first, uint64_t length, bint masked, uint32_t key
 ) noexcept nogil
+cdef Done refill_keys() except EXC
 cdef uint32_t random_key() except? 0

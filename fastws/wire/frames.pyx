@@ -95,13 +95,20 @@ cdef bytes _keys = b""
 cdef Py_ssize_t _keys_used = 0
 
 
-cdef uint32_t random_key() except? 0:
-    """Gives a masking key that nobody can predict."""
+cdef Done refill_keys() except EXC:
+    """Makes sure of the next key. Reading from the system lets other threads run meanwhile."""
     global _keys, _keys_used
-    cdef uint32_t key
     if _keys_used + 4 > len(_keys):
         _keys = os.urandom(4096)
         _keys_used = 0
+    return DONE
+
+
+cdef uint32_t random_key() except? 0:
+    """Gives a masking key that nobody can predict."""
+    global _keys_used
+    cdef uint32_t key
+    refill_keys()
     memcpy(&key, PyBytes_AS_STRING(_keys) + _keys_used, 4)
     _keys_used += 4
     return key
