@@ -58,6 +58,8 @@ class Deflate(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("window_bits must be between 9 and 15")
         if not 1 <= self.level <= 9 or not 1 <= self.memory_level <= 9:
             raise ValueError("level and memory_level must be between 1 and 9")
+        if self.threshold < 0:
+            raise ValueError("threshold must not be negative")
 
 
 class Params(NamedTuple):
@@ -141,23 +143,22 @@ cdef class Inflater:
         self.stream.next_in = data
         self.stream.avail_in = <unsigned int>n
         code = self._run(limit, start, out)
-        if code == Z_STREAM_END:
-            # 7.2.3.4: a final block ends the stream, not the connection's context. What may
-            # follow is one byte, the header of the empty block whose rest was cut off.
-            if out.size - start > limit:
-                return INFLATED_TOO_BIG
-            self._restart()
-            if self.stream.avail_in == 0 or (
-                self.stream.avail_in == 1 and self.stream.next_in[0] == 0x00
-            ):
-                return INFLATED
-            return INFLATED_CORRUPT
         if code == Z_OK:
             self.stream.next_in = TAIL
             self.stream.avail_in = 4
             code = self._run(limit, start, out)
         if out.size - start > limit:
             return INFLATED_TOO_BIG
+        if code == Z_STREAM_END:
+            # 7.2.3.4: a final block ends the stream, not the connection's context. What may
+            # follow is one byte, the header of the empty block whose rest was cut off.
+            if not reset:
+                self._restart()
+            if self.stream.avail_in == 0 or (
+                self.stream.avail_in == 1 and self.stream.next_in[0] == 0x00
+            ):
+                return INFLATED
+            return INFLATED_CORRUPT
         # A complete message stops where a block ends, with nothing left to read.
         if code != Z_OK or self.stream.avail_in or not self.stream.data_type & BLOCK_BOUNDARY:
             return INFLATED_CORRUPT
@@ -391,11 +392,13 @@ def accepted(header: bytes, options: Deflate):
     found = None
     if len(extensions) == 1 and extensions[0][0] == b"permessage-deflate":
         found = _read_params(extensions[0][1], False)
-    # 7.1.1.1: a server that accepts server_no_context_takeover must say so. And zlib has no raw
-    # stream of 8 bits, so a server that wants one from us cannot be served.
+    # 7.1.1.1 and 7.1.2.1: a server that accepts server_no_context_takeover or
+    # server_max_window_bits must say so. And zlib has no raw stream of 8 bits, so a server that
+    # wants one from us cannot be served.
     if (
         found is None
         or (not options.context_takeover and b"server_no_context_takeover" not in found)
+        or found.get(b"server_max_window_bits", 15) > options.window_bits
         or found.get(b"client_max_window_bits") == 8
     ):
         raise HandshakeError(502, "the server accepted an extension that was not offered")
