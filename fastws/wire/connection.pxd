@@ -98,8 +98,8 @@ cdef class Connection:
 
     cdef Py_ssize_t _read_header(self, uint8_t *data, size_t n) except -2
     cdef bint _begin_frame(self, Header *header, size_t header_size) except -1
-    cdef bint _admit(self, uint8_t first, size_t header_size, size_t length) except -1
-    cdef bint _admit_control(self, uint8_t first, uint8_t opcode, size_t length) except -1
+    cdef bint _admit(self, uint8_t first, size_t header_size, uint64_t length) except -1
+    cdef bint _admit_control(self, uint8_t first, uint8_t opcode, uint64_t length) except -1
     cdef Done _read_payload(self, uint8_t *data, size_t n) except EXC
     cdef uint8_t *_reserve(self, size_t n) except NULL
     cdef Done _end_message(self) except EXC

@@ -16,7 +16,7 @@ from enum import IntEnum
 from fastws.errors import Disconnected
 from fastws.wire.frames import Opcode
 
-from cpython.bytearray cimport PyByteArray_AS_STRING
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
@@ -150,7 +150,7 @@ cdef class Inbox:
 
 cdef size_t _bound(limit) except? 0:
     # Half of the range, so that one more than a limit is a number, too.
-    return SIZE_MAX >> 1 if limit is None else limit
+    return SIZE_MAX >> 1 if limit is None else min(limit, SIZE_MAX >> 1)
 
 
 cdef class Connection:
@@ -159,6 +159,7 @@ cdef class Connection:
         self.compression = compression
         self.inbox = Inbox()
         self.phase = Phase.OPEN
+        self.close_reason = ""
         self.set_limits(limits)
 
     def __dealloc__(self):
@@ -171,7 +172,7 @@ cdef class Connection:
         self.max_message = _bound(limits.max_message_size)
         self.max_wire = _bound(limits.max_wire_size)
         tiny = limits.max_tiny_fragments
-        self.max_tiny = UINT32_MAX if tiny is None else tiny
+        self.max_tiny = UINT32_MAX if tiny is None else min(tiny, UINT32_MAX)
 
     @property
     def state(self):
@@ -275,7 +276,7 @@ cdef class Connection:
     cdef bint _begin_frame(self, Header *header, size_t header_size) except -1:
         """Checks a header against the rules and the limits; fails the connection if it errs."""
         cdef uint8_t first = header.first, opcode = header.first & OPCODE
-        cdef size_t length = header.length
+        cdef uint64_t length = header.length
         # 5.1: "The server MUST close the connection upon receiving a frame that is not masked."
         # "A client MUST close a connection if it detects a masked frame."
         if header.masked != self.is_server:
@@ -311,20 +312,26 @@ cdef class Connection:
             self.utf8.due = 0
         return self._admit(first, header_size, length)
 
-    cdef bint _admit(self, uint8_t first, size_t header_size, size_t length) except -1:
+    cdef bint _admit(self, uint8_t first, size_t header_size, uint64_t length) except -1:
         """Checks a data frame against the limits."""
-        # `n > limit - have`: a sum of what the peer chose could wrap around.
+        # `have > limit - n`, once n is known to be within the limit: a sum of what the peer chose
+        # could wrap around, and `limit - have` below zero, where a limit was lowered meanwhile.
         if length > self.max_frame:
             self.fail(1009, f"a frame has {length} bytes, the limit is {self.max_frame}")
             return False
-        if not self.message_compressed and length > self.max_message - self.message_size:
+        if not self.message_compressed and (
+            length > self.max_message or self.message_size > self.max_message - length
+        ):
             self.fail(
                 1009,
-                f"a message has over {self.message_size} + {length - 1} bytes, "
+                f"a message has {self.message_size} + {length} bytes or more, "
                 f"the limit is {self.max_message}",
             )
             return False
-        if header_size + length > self.max_wire - self.wire_size:
+        if (
+            header_size + length > self.max_wire
+            or self.wire_size > self.max_wire - (header_size + length)
+        ):
             self.fail(1009, f"a message takes over {self.max_wire} bytes on the wire")
             return False
         self.wire_size += header_size + length
@@ -337,7 +344,7 @@ cdef class Connection:
                 return False
         return True
 
-    cdef bint _admit_control(self, uint8_t first, uint8_t opcode, size_t length) except -1:
+    cdef bint _admit_control(self, uint8_t first, uint8_t opcode, uint64_t length) except -1:
         if opcode > OP_PONG:
             self.fail(1002, "an opcode is reserved")
             return False
@@ -570,10 +577,10 @@ cdef class Connection:
         cdef uint32_t key = 0 if self.is_server else random_key()
         cdef uint8_t *to = out.reserve(n + MAX_HEADER)
         cdef size_t size = write_header(to, first, n, not self.is_server, key)
-        if self.is_server:
-            memcpy(to + size, data, n)
-        else:
+        if not self.is_server:
             unmask(to + size, data, n, key)
+        elif n:
+            memcpy(to + size, data, n)
         out.size += size + n
         return DONE
 
@@ -633,13 +640,12 @@ cdef class Connection:
 
     # The same for Python.
 
-    def receive_data(self, data):
+    def receive_data(self, const uint8_t[::1] data not None):
         """Parses bytes from the peer; then call `next_event` until it gives None."""
-        cdef bytearray scratch = bytearray(data)
-        cdef uint8_t *at = <uint8_t *>PyByteArray_AS_STRING(scratch)
-        if self.out is None:
-            self.out = Output()
-        self.feed(at, len(scratch), self.out, False)
+        # A copy, since payloads are unmasked in place.
+        cdef Py_ssize_t n = data.shape[0]
+        cdef bytearray scratch = PyByteArray_FromStringAndSize(<char *>&data[0] if n else NULL, n)
+        self.feed(<uint8_t *>PyByteArray_AS_STRING(scratch), n, self._output(), False)
 
     def next_event(self):
         """Gives the next (opcode, payload), or None if there is none.
@@ -662,7 +668,7 @@ cdef class Connection:
             self.out = Output()
         return self.out
 
-    def _send(self, uint8_t opcode, const uint8_t[::1] data, bint compress):
+    def _send(self, uint8_t opcode, const uint8_t[::1] data not None, bint compress):
         cdef const uint8_t *at = &data[0] if data.shape[0] else NULL
         if not self.may_send():
             raise Disconnected(self.close_code, self.close_reason, self.close_received)

@@ -152,7 +152,7 @@ cdef class Output:
         self.size = self.capacity = 0
 
 
-def apply_mask(data, key: bytes) -> bytes:
+def apply_mask(const uint8_t[::1] data not None, key: bytes) -> bytes:
     """XORs data with a masking key (RFC 6455 section 5.3); masks and unmasks alike.
 
     Args:
@@ -162,15 +162,14 @@ def apply_mask(data, key: bytes) -> bytes:
     Raises:
         ValueError: the key does not have four bytes.
     """
-    cdef const uint8_t[::1] view = data
-    cdef size_t n = view.shape[0]
+    cdef size_t n = data.shape[0]
     cdef bytes masked = PyBytes_FromStringAndSize(NULL, n)
     cdef uint32_t word
     if len(key) != 4:
         raise ValueError("a masking key has four bytes")
     memcpy(&word, PyBytes_AS_STRING(key), 4)
     if n:
-        unmask(<uint8_t *>PyBytes_AS_STRING(masked), &view[0], n, word)
+        unmask(<uint8_t *>PyBytes_AS_STRING(masked), &data[0], n, word)
     return masked
 
 
@@ -180,6 +179,8 @@ def is_utf8(*parts) -> bool:
     cdef const uint8_t[::1] view
     state.due = 0
     for part in parts:
+        if part is None:
+            raise TypeError("None has no bytes")
         view = part
         if view.shape[0] and not utf8_feed(&state, &view[0], view.shape[0]):
             return False

@@ -70,7 +70,7 @@ cdef class UpgradeRequest:
     """
 
 
-def find_head(data, Py_ssize_t start=0) -> int:
+def find_head(const uint8_t[::1] data not None, Py_ssize_t start=0) -> int:
     """Looks for the end of a request head, and at what kind of request it is.
 
     Args:
@@ -81,13 +81,12 @@ def find_head(data, Py_ssize_t start=0) -> int:
         The size of the head if it asks for an upgrade to WebSocket, its negative if it is
         plain HTTP, 0 if the head is not complete.
     """
-    cdef const uint8_t[::1] view = data
-    cdef Py_ssize_t n = view.shape[0], size
+    cdef Py_ssize_t n = data.shape[0], size
     cdef const char *text
     cdef const char *end
-    if n <= start:
+    if start < 0 or n <= start:
         return 0
-    text = <const char *>&view[0]
+    text = <const char *>&data[0]
     end = <const char *>memmem(text + start, n - start, b"\r\n\r\n", 4)
     if end == NULL:
         return 0
