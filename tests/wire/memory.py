@@ -1,0 +1,79 @@
+"""How much memory bytes from a peer take: `python -m tests.wire.memory FILE READ COUNT deflate`.
+
+In a process of its own, since only the peak of a whole process is known exactly. What is in the
+file is fed to COUNT new connections, in reads of READ bytes. Printed is by how many bytes that
+raised the peak, and the close code that came of it, or None.
+"""
+
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from fastws.wire import Connection, Opcode
+from tests.wire.drive import SHARED, connect
+
+KIB, MIB = 1024, 1024 * 1024
+
+
+class Cost(NamedTuple):
+    """What feeding took, and what it led to."""
+
+    size: int
+    code: int | None
+
+
+def feed(connection: Connection, data: memoryview, read: int) -> int | None:
+    """Feeds as a server would; gives the close code."""
+    code = None
+    for at in range(0, len(data), read):
+        connection.receive_data(data[at : at + read])
+        while (event := connection.next_event()) is not None:
+            code = connection.close_code if event[0] is Opcode.CLOSE else None
+        connection.data_to_send()
+    return code
+
+
+def peak() -> int:
+    """The most that this process ever had in memory, in bytes."""
+    if sys.platform == "linux":
+        # Not ru_maxrss, which begins with what the process that started this one had.
+        found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+        assert found is not None
+        return int(found[1]) * KIB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def cost(data: bytes, *, read: int = 16 * KIB, count: int = 1, deflate: bool = False) -> Cost:
+    """Runs this module with some bytes."""
+    # ASAN would keep what is freed.
+    asan_options = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=0"
+    env = {**os.environ, "ASAN_OPTIONS": asan_options}
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        arguments = [file.name, str(read), str(count), *(["deflate"] if deflate else [])]
+        argv = [sys.executable, "-m", "tests.wire.memory", *arguments]
+        done = subprocess.run(argv, env=env, check=True, stdout=subprocess.PIPE, text=True)
+    size, code = done.stdout.split()
+    return Cost(int(size), None if code == "None" else int(code))
+
+
+def main(file: str, read: str, count: str, *options: str) -> None:
+    params = SHARED if "deflate" in options else None
+    connections = [connect(params=params) for _ in range(int(count))]
+    # One allocation of the right size, so that nothing freed is left to take memory from.
+    data = memoryview(Path(file).read_bytes())
+    before = peak()
+    codes = {feed(connection, data, int(read)) for connection in connections}
+    grown = peak() - before
+    (code,) = codes
+    print(grown, code)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
