@@ -19,7 +19,7 @@ from tests.autobahn.verdict import judge
 def main() -> int:
     """Runs what the command line asks for; gives the exit code."""
     options = _parse_options()
-    if not suite.WSTEST.exists():
+    if not suite.installed():
         print("autobahn: skipped: no test suite in build/wstest; tests/autobahn/install.sh puts it")
         print("    there, given a CPython 2.7 ($PYTHON27, pyenv's, or python2.7 on PATH)")
         return 0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from tests.autobahn.verdict import Result, case_key
 
 AGENT = "fastws"
 BUILD = Path(__file__).resolve().parents[2] / "build"
-WSTEST = BUILD / "wstest" / "bin" / "wstest"
+PYTHON = BUILD / "wstest" / "bin" / "python"
 SIZE = 517
 # 9: up to 16 MiB; 12 and 13: thousands of compressed messages. They take nearly all the time.
 LONG_GROUPS = frozenset({9, 12, 13})
@@ -29,15 +30,32 @@ from autobahntestsuite.case import Cases
 print(" ".join(case.__name__[4:].replace("_", ".") for case in Cases))
 """
 
+# The program wstest, except that its server takes a socket that listens already: it would listen
+# on all interfaces, and nobody would know when.
+_RUN_WSTEST = """
+import socket, sys
+from autobahntestsuite import wstest
+from twisted.internet import reactor
+fd = sys.argv.pop(1)
+if fd:
+    reactor.listenTCP = lambda port, factory, *options: reactor.adoptStreamPort(
+        int(fd), socket.AF_INET, factory)
+wstest.run()
+"""
+
 
 class Trouble(Exception):
     """Something went wrong beside the cases, so the gate fails whatever these report."""
 
 
+def installed() -> bool:
+    """Tells whether there is a suite to run."""
+    return PYTHON.with_name("wstest").exists()
+
+
 def all_cases() -> list[str]:
     """Asks the installed suite for the ids of its cases."""
-    python = WSTEST.with_name("python")
-    output = subprocess.check_output([python, "-c", _LIST_CASES], cwd=BUILD, text=True)
+    output = subprocess.check_output([PYTHON, "-c", _LIST_CASES], cwd=BUILD, text=True)
     cases = sorted(output.split(), key=case_key)
     if len(cases) != SIZE:
         raise RuntimeError(f"the suite has {len(cases)} cases, not {SIZE}: another version?")
@@ -72,15 +90,30 @@ def plan(cases: Sequence[str]) -> tuple[list[str], list[list[str]]]:
 
 
 @contextmanager
-def wstest(mode: str, spec: dict[str, Any], outdir: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs wstest with its spec, log and reports in a directory of its own."""
+def wstest(
+    mode: str, spec: dict[str, Any], outdir: Path, listener: socket.socket | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs wstest with its spec, log and reports in a directory of its own.
+
+    Args:
+        mode: fuzzingclient or fuzzingserver.
+        spec: what to run, but for the directory.
+        outdir: the directory, which is created.
+        listener: the socket that a fuzzing server accepts from.
+    """
     outdir.mkdir()
     spec_file = outdir / "spec.json"
     spec_file.write_text(json.dumps({"outdir": str(outdir), **spec}, indent=1))
+    fds = []
+    if listener:
+        listener.setblocking(False)  # which Twisted takes for granted
+        fds.append(listener.fileno())
+    command = [str(PYTHON), "-c", _RUN_WSTEST, ",".join(map(str, fds))]
     with open(outdir / "wstest.log", "wb") as log:
         process = subprocess.Popen(
-            [WSTEST, "-m", mode, "-s", spec_file, "-w", "0"],  # -w 0: no web page
+            [*command, "--mode", mode, "--spec", spec_file, "--webport", "0"],
             cwd=outdir,  # an enum.py where it runs would break it
+            pass_fds=fds,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
