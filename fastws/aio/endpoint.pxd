@@ -6,6 +6,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from fastws.aio.awaitables cimport Receivable
 from fastws.wire.connection cimport Connection
 from fastws.wire.frames cimport EXC, Done, Output
+from fastws.wire.prepared cimport PreparedMessage
 
 
 cdef class Bounds:
@@ -70,6 +71,8 @@ cdef class Endpoint(Receivable):
     cdef Done on_lost(self) except EXC
     cdef Done read(self, uint8_t *data, size_t n) except EXC
     cdef Done write(self, uint8_t opcode, const uint8_t *data, size_t n, bint compress) except EXC
+    cdef bint _write_large(self, uint8_t opcode, const uint8_t *data, size_t n) except -1
+    cdef Done write_prepared(self, PreparedMessage message) except EXC
     cdef Done write_object(self, object message, bint compress) except EXC
     cdef Done begin_close(self, int code, str reason) except EXC
     cdef Done fail(self, int code, str reason) except EXC

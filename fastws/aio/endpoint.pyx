@@ -20,7 +20,16 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.string cimport memset
 
 from fastws.wire.connection cimport Phase
-from fastws.wire.frames cimport DONE, OP_BINARY, OP_PING, OP_TEXT
+from fastws.wire.frames cimport (
+    DONE,
+    FIN,
+    MAX_HEADER,
+    OP_BINARY,
+    OP_PING,
+    OP_PONG,
+    OP_TEXT,
+    write_header,
+)
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object)
@@ -46,6 +55,8 @@ cdef enum:
     # Collected output is sent from here on, so that a producer that never waits meets
     # back-pressure.
     FLUSH_AT = 64 * 1024
+    # Messages from here on are not copied before they are sent.
+    LARGE = 32 * 1024
     # Frames that one sendmsg takes; the kernel's own bound is 1024.
     FRAMES_AT_ONCE = 64
 
@@ -244,7 +255,11 @@ cdef class Endpoint(Receivable, BufferedProtocol):
         self, uint8_t opcode, const uint8_t *data, size_t n, bint compress
     ) except EXC:
         """Sends a message; the caller has checked that the connection may send."""
-        cdef Output out = self._begin_write()
+        cdef Output out
+        if n >= LARGE and self.is_server and self.connection.compression is None:
+            if self._write_large(opcode, data, n):
+                return DONE
+        out = self._begin_write()
         self.connection.write_message(opcode, data, n, compress, out)
         return self._end_write(out)
 
@@ -281,6 +296,56 @@ cdef class Endpoint(Receivable, BufferedProtocol):
         return self.write(
             OP_BINARY, &view[0] if view.shape[0] else NULL, view.shape[0], compress
         )
+
+    cdef bint _write_large(self, uint8_t opcode, const uint8_t *data, size_t n) except -1:
+        """Sends a large message from where it is, if the socket is free; tells whether it did.
+
+        Only what the socket does not take is copied.
+        """
+        cdef uint8_t header[MAX_HEADER]
+        cdef iovec vector[2]
+        cdef msghdr message
+        cdef size_t size, left
+        cdef ssize_t sent
+        if self.out is not None and self.out.size:
+            self._emit(self.out)
+            self.out.size = 0
+        if self.fd < 0 or self.blocked or self.pending_size or self.transport.is_closing():
+            return False
+        size = write_header(header, FIN | opcode, n, False, 0)
+        memset(&message, 0, sizeof(message))
+        vector[0].iov_base = header
+        vector[0].iov_len = size
+        vector[1].iov_base = <void *>data
+        vector[1].iov_len = n
+        message.msg_iov = vector
+        message.msg_iovlen = 2
+        sent = c_sendmsg(self.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
+        left = sent if sent > 0 else 0
+        if left < size:
+            self.transport.write(PyBytes_FromStringAndSize(<char *>header + left, size - left))
+            left = size
+        if left < size + n:
+            data += left - size
+            self.transport.write(
+                PyBytes_FromStringAndSize(<const char *>data, n - (left - size))
+            )
+        return True
+
+    cdef Done write_prepared(self, PreparedMessage message) except EXC:
+        """Sends a message that others get, too; never waits."""
+        cdef bytes frame = message.frame_for(self.connection)
+        if frame is None:
+            return self.write(
+                message.opcode,
+                <uint8_t *>PyBytes_AS_STRING(message.payload),
+                PyBytes_GET_SIZE(message.payload),
+                True,
+            )
+        if self.out is None:
+            return self._queue(frame)
+        self.out.append(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
+        return self._end_write(self.out)
 
     cdef Output _begin_write(self):
         """Gives what to append to: this read's output, or an empty one."""
@@ -412,7 +477,7 @@ cdef class Endpoint(Receivable, BufferedProtocol):
         if payload is not None and self.connection.phase == Phase.OPEN:
             out = self._begin_write()
             self.connection.write_control(
-                0xA, <uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), out
+                OP_PONG, <uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), out
             )
             self._end_write(out)
 

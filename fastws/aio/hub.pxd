@@ -10,6 +10,8 @@ cdef class Member:
     """What the hub knows of a connection."""
 
     cdef Hub hub
+    cdef Member before              # neighbours in `hub.members`; a member has both
+    cdef Member after
     cdef bint dirty                 # in `hub.dirty`, to be flushed in this turn of the loop
 
     cdef Done flush(self) except EXC
@@ -27,7 +29,7 @@ cdef class Hub:
     # What the connection that is being read sends meanwhile; lent to one at a time.
     cdef Output output
     cdef Output scratch             # for a frame that is made outside of a read
-    cdef set members
+    cdef Member members             # a ring of those in the sweep, and its fixed point
     cdef list dirty
     cdef object timer
     cdef double interval

@@ -31,6 +31,10 @@ cdef extern from "arpa/inet.h" nogil:
 ctypedef int (*Name)(int fd, sockaddr *address, socklen_t *size) noexcept nogil
 
 
+# Most connections of a process come to one address of it: its name is kept once.
+cdef object _last_server = None
+
+
 cdef object _ipv4(int fd, Name name):
     """Gives (host, port), or None if the socket is not one of IPv4."""
     cdef sockaddr_in address
@@ -46,7 +50,11 @@ cdef object _ipv4(int fd, Name name):
 
 
 cdef object server_address(int fd, object transport):
-    return _ipv4(fd, getsockname) or get_local_addr(transport)
+    global _last_server
+    address = _ipv4(fd, getsockname) or get_local_addr(transport)
+    if address != _last_server:
+        _last_server = address
+    return _last_server
 
 
 cdef object client_address(int fd, object transport):

@@ -7,6 +7,7 @@ import uvicorn
 from fastws.aio.endpoint import Endpoint
 from fastws.errors import HandshakeError
 from fastws.wire.handshake import UpgradeRequest
+from fastws.wire.prepared import PreparedMessage
 
 class WebSocketProtocol(Endpoint):
     """A WebSocket as an ASGI app sees it: the class for uvicorn's ``--ws``."""
@@ -28,6 +29,12 @@ class WebSocketProtocol(Endpoint):
         Returns:
             An awaitable of a list of (opcode, payload) pairs. It raises `ClientDisconnected`
             once the connection is over and everything is received.
+        """
+    def send_prepared(self, message: PreparedMessage) -> None:
+        """Sends a message that others get, too, without waiting; see `write_buffer_size`.
+
+        Raises:
+            ClientDisconnected: the connection is over.
         """
     def shutdown(self) -> None:
         """Called by uvicorn when the server shuts down."""

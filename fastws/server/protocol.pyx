@@ -36,6 +36,7 @@ from fastws.wire.connection cimport Connection, Phase
 from fastws.wire.deflate cimport Compression
 from fastws.wire.frames cimport DONE, EXC, OP_PING, OP_TEXT, Done
 from fastws.wire.handshake cimport UpgradeRequest
+from fastws.wire.prepared cimport PreparedMessage
 
 cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()
@@ -260,6 +261,15 @@ cdef class WebSocketProtocol(Endpoint):
             raise TypeError("'websocket.send' takes text as a str")
         compress = self.connection.compression is None or fields.get("compress", True)
         return self.write_object(message, compress)
+
+    def send_prepared(self, PreparedMessage message):
+        """Sends a message that others get, too, without waiting; see `write_buffer_size`.
+
+        Raises `ClientDisconnected` if the connection is over.
+        """
+        if self.stage != Stage.OPEN or self.lost or not self.connection.may_send():
+            raise self.disconnected()
+        self.write_prepared(message)
 
     cdef Done _send_other(self, kind, event) except EXC:
         cdef Stage stage = self.stage

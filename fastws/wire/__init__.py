@@ -5,10 +5,12 @@
 - `handshake`: a request head to an upgrade request, or to the refusal (RFC 6455 section 4)
 - `opening`: the same from the other end: a URI to a request, a response to what was agreed on
 - `connection`: reassembly, limits, control frames, the closing handshake; both roles
+- `prepared`: a message encoded once for many connections
 """
 
 from fastws.wire.connection import Connection, Role, State
 from fastws.wire.deflate import Compression, Deflate, Params
 from fastws.wire.frames import Opcode
+from fastws.wire.prepared import PreparedMessage
 
-__all__ = ["Compression", "Connection", "Deflate", "Opcode", "Params", "Role", "State"]
+__all__ = ["Compression", "Connection", "Deflate", "Opcode", "Params", "PreparedMessage", "Role", "State"]
