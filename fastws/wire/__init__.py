@@ -13,4 +13,13 @@ from fastws.wire.deflate import Compression, Deflate, Params
 from fastws.wire.frames import Opcode
 from fastws.wire.prepared import PreparedMessage
 
-__all__ = ["Compression", "Connection", "Deflate", "Opcode", "Params", "PreparedMessage", "Role", "State"]
+__all__ = [
+    "Compression",
+    "Connection",
+    "Deflate",
+    "Opcode",
+    "Params",
+    "PreparedMessage",
+    "Role",
+    "State",
+]
