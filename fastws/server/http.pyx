@@ -2,103 +2,83 @@
 # cython: binding=False
 """The straight way to a WebSocket: the class for uvicorn's ``--http``.
 
-Nearly every upgrade comes as the first request of its connection, whole, in one read. For that
-one this class is all there is: the request is parsed once and handed to `WebSocketProtocol`,
-with what came behind it. Whatever else comes is for `HttpRequests`, which is uvicorn's own
-class with bounds.
+Nearly every upgrade comes as the first request of its connection, whole, in one read. So the
+protocol of a new connection is a WebSocket already, which only has to see that request: it is
+parsed once, and no other object takes over. Whatever else comes is for `HttpRequests`, which is
+uvicorn's own class with bounds.
 """
 
 import os
-from asyncio import get_event_loop
 
 from fastws.errors import HandshakeError
 from fastws.limits import Limits
-from fastws.server.config import limits_for
-from fastws.server.requests import HttpRequests, is_full, is_ours
+from fastws.server.requests import HttpRequests, is_full
 from fastws.wire.handshake import find_head, parse_request
 
-from fastws.aio.hub cimport Hub, hub_of
+from libc.stdint cimport uint8_t
+
+from fastws.aio.endpoint cimport Endpoint
+from fastws.server.protocol cimport WebSocketProtocol
+from fastws.wire.frames cimport DONE, EXC, Done
 
 # A mistake in the environment ends the start of a server, not each of its connections.
 Limits.read(os.environ)
 
 
-cdef class HttpProtocol:
-    cdef object __weakref__
-    cdef object config
-    cdef object server_state
-    cdef object app_state
-    cdef object limits
-    cdef object transport
-    cdef Hub hub
-
-    def __init__(self, config, server_state, app_state, _loop=None):
-        if not config.loaded:
-            config.load()
-        self.config = config
-        self.server_state = server_state
-        self.app_state = app_state
-        self.limits = limits_for(config)
-        self.hub = hub_of(_loop or get_event_loop())
-
+cdef class HttpProtocol(WebSocketProtocol):
     def connection_made(self, transport):
-        self.transport = transport
-        self.server_state.connections.add(self)
+        WebSocketProtocol.connection_made(self, transport)
         if self.limits.handshake_timeout is not None:
             self.hub.set_deadline(self, self.limits.handshake_timeout)
 
-    def data_received(self, data):
-        protocol = self._upgrade(data)
-        if protocol is None:
-            protocol = HttpRequests(
-                self.config, self.server_state, self.app_state, self.hub.loop
-            )
-            self._hand_over(protocol)
-            protocol.data_received(data)
-
-    def _upgrade(self, data):
-        """Starts a WebSocket if the data begin with an acceptable upgrade."""
-        ws_class = self.config.ws_protocol_class
-        size = find_head(data)
-        limits = self.limits
-        if not 0 < size <= limits.max_header_size or not is_ours(ws_class):
-            return None
-        if is_full(self.server_state, limits):
-            return None
-        try:
-            request = parse_request(data[:size], limits.max_header_count)
-        except HandshakeError:
-            return None
-        protocol = ws_class(self.config, self.server_state, self.app_state, self.hub.loop)
-        self._hand_over(protocol)
-        protocol.begin(request, data[size:])
-        return protocol
-
-    def _hand_over(self, protocol):
-        transport = self.transport
-        self.connection_lost(None)
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
-
-    def connection_lost(self, error):
-        self.hub.clear_deadline(self)
-        self.server_state.connections.discard(self)
-        self.transport = None
-
-    def eof_received(self):
-        """Lets the transport close itself."""
-        return False
-
-    def pause_writing(self):
-        """Nothing is written here."""
-
-    def resume_writing(self):
-        """Nothing is written here."""
+    def on_deadline(self):
+        """Called when no request has come, or when the answer to one does not go out."""
+        if self.scope is None:
+            self.transport.close()
+        else:
+            self.abort()
 
     def shutdown(self):
         """Called by uvicorn when the server shuts down."""
-        self.transport.close()
+        if self.scope is None:
+            self.transport.close()
+        else:
+            WebSocketProtocol.shutdown(self)
 
-    def on_deadline(self):
-        """Called when nothing has come for too long."""
-        self.transport.close()
+    def data_received(self, data):
+        """Takes bytes from transports that know no buffers."""
+        Endpoint.data_received(self, data)
+
+    cdef Done early(self, uint8_t *data, size_t n) except EXC:
+        if self.scope is not None or self.lost:
+            return WebSocketProtocol.early(self, data, n)
+        self.hub.clear_deadline(self)
+        head = data[:n]
+        if not self._upgrade(head):
+            self._hand_over(head)
+        return DONE
+
+    def _upgrade(self, data):
+        """Starts the app if the data begin with an upgrade that may be answered with 101."""
+        limits = self.limits
+        size = find_head(data)
+        if not 0 < size <= limits.max_header_size or is_full(self.server_state, limits):
+            return False
+        if self.config.ws_protocol_class is not WebSocketProtocol:
+            return False
+        try:
+            request = parse_request(data[:size], limits.max_header_count)
+        except HandshakeError:
+            return False
+        self.begin(request, data[size:])
+        return True
+
+    def _hand_over(self, data):
+        """Leaves the connection to uvicorn's class, in the state in which that expects it."""
+        transport = self.transport
+        self.connection_lost(None)
+        transport.set_write_buffer_limits()
+        protocol = HttpRequests(self.config, self.server_state, self.app_state, self.hub.loop)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        protocol.data_received(data)

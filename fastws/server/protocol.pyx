@@ -49,12 +49,6 @@ cdef enum:
     # An app that receives a disconnect this often does not look at what it receives.
     MAX_DISCONNECTS = 100
 
-cdef enum Stage:
-    CONNECTING
-    DENYING
-    OPEN
-    CLOSED
-
 cdef dict EXPECTED = {
     Stage.CONNECTING: "'websocket.accept', 'websocket.close' or 'websocket.http.response.start'",
     Stage.DENYING: "'websocket.http.response.body'",
@@ -64,19 +58,6 @@ cdef dict EXPECTED = {
 
 
 cdef class WebSocketProtocol(Endpoint):
-    cdef object config
-    cdef object server_state
-    cdef object app_state
-    cdef object limits
-    cdef UpgradeRequest request     # until it is answered
-    cdef dict scope
-    cdef bytearray early_bytes
-    cdef Stage stage
-    cdef bint connect_taken
-    cdef bint raw
-    cdef int disconnects
-    cdef object denial              # status and headers, until the first of the body
-
     def __init__(self, config, server_state, app_state, _loop=None):
         if not config.loaded:
             config.load()
