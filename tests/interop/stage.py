@@ -22,6 +22,7 @@ class Stage:
     def __init__(self) -> None:
         self.query = f"?stage={uuid4().hex}"
         _stages[self.query] = self
+        self.members: dict[Any, Any] = {}
         self._reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._cue: Future[None] = Future()
 
