@@ -1,10 +1,10 @@
 """`connect`: from a URI to an open WebSocket."""
 
 import asyncio
-import functools
 import os
 import ssl as tls
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from functools import cache, partial
 from types import TracebackType
 
 from fastws.client.connection import ClientConnection
@@ -47,11 +47,11 @@ def connect(
         open_timeout: seconds for all of it: DNS, TCP, TLS and the handshake.
 
     Returns:
-        What to await, or to enter with ``async with``, for a `ClientConnection`.
+        What to await, or to enter with ``async with``, for a `ClientConnection`; each time for
+        another one.
 
     Raises:
-        ValueError: the URI, a header or a subprotocol cannot be used. What follows is raised
-            from the await.
+        ValueError: the URI, a header or a subprotocol cannot be used.
         OSError: no connection came about, or (`Disconnected`) it ended before the response.
         TimeoutError: the server took longer than `open_timeout`.
         HandshakeError: the server refused; with status 502, its answer breaks RFC 6455.
@@ -60,21 +60,22 @@ def connect(
     if ssl is not None and not address.secure:
         raise ValueError("ssl is for wss://")
     deflate = compression if isinstance(compression, Deflate) else Deflate()
-    opening = Opening(address, headers, subprotocols, deflate if compression else None, limits)
-    return Connecting(_open(address, opening, ssl, uds, open_timeout))
+    offered = deflate if compression else None
+    prepare = partial(Opening, address, headers, subprotocols, offered, limits)
+    return Connecting(partial(_open, address, prepare, ssl, uds, open_timeout))
 
 
 class Connecting:
     """What `connect` returns: an awaitable, and an asynchronous context manager."""
 
-    def __init__(self, opening: Coroutine[None, None, ClientConnection]) -> None:
-        self._opening = opening
+    def __init__(self, start: Callable[[], Coroutine[None, None, ClientConnection]]) -> None:
+        self._start = start
 
     def __await__(self) -> Generator[None, None, ClientConnection]:
-        return self._opening.__await__()
+        return self._start().__await__()
 
     async def __aenter__(self) -> ClientConnection:
-        self._connection = await self._opening
+        self._connection = await self._start()
         return self._connection
 
     async def __aexit__(
@@ -91,12 +92,13 @@ class Connecting:
 
 async def _open(
     address: Address,
-    opening: Opening,
+    prepare: Callable[[], Opening],
     ssl: tls.SSLContext | None,
     uds: str | os.PathLike[str] | None,
     open_timeout: float | None,
 ) -> ClientConnection:
     loop = asyncio.get_running_loop()
+    opening = prepare()
     opened: asyncio.Future[None] = loop.create_future()
     connection = ClientConnection(opening, opened, loop)
     context = ssl or _default_context() if address.secure else None
@@ -128,7 +130,7 @@ async def _open(
     return connection
 
 
-@functools.cache
+@cache
 def _default_context() -> tls.SSLContext:
     # Once: to read the system's certificates takes longer than all the rest.
     return tls.create_default_context()

@@ -41,7 +41,6 @@ cdef class ClientConnection(Endpoint):
             agreement = self.opening.receive(data[:n])
         except HandshakeError as error:
             self._end_opening(error)
-            self.abort()
             return DONE
         if agreement is not None:
             self._begin(agreement)

@@ -36,12 +36,14 @@ class Peer:
 
     Attributes:
         request: the head of the client's request, once `read_request` has it.
+        compressed: whether the last frame that was read says so.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
         self.request = b""
+        self.compressed = False
 
     async def read_request(self) -> None:
         self.request = await self.reader.readuntil(b"\r\n\r\n")
@@ -74,6 +76,7 @@ class Peer:
         """Reads a frame, which must be masked; gives its opcode and its payload."""
         first, second = await self.reader.readexactly(2)
         assert second & 0x80
+        self.compressed = bool(first & 0x40)
         size = second & 0x7F
         if size > 125:
             size = int.from_bytes(await self.reader.readexactly(2 if size == 126 else 8), "big")

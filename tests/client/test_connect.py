@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,16 @@ async def test_async_with_and_await(server: Server) -> None:
     assert ws.close_code is None
     await ws.close()
     assert ws.close_code == 1000
+
+
+async def test_every_await_opens_another_connection(server: Server) -> None:
+    connecting = fastws.connect(server.url("/request"))
+    keys = set()
+    for _ in range(2):
+        async with connecting as ws:
+            lines = str(await ws.recv()).split("\n")
+            keys |= {line for line in lines if line.startswith("sec-websocket-key: ")}
+    assert len(keys) == 2
 
 
 async def test_what_is_asked_for_arrives(server: Server) -> None:
@@ -281,6 +292,22 @@ async def test_to_cancel_ends_the_connection(play: Play, scheme: str) -> None:
     connecting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await connecting
+
+
+async def test_to_cancel_leaves_nothing_behind_at_any_moment(play: Play) -> None:
+    async def script(peer: Peer) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionResetError):
+            await peer.accept()
+            await peer.read_end()
+
+    url = await play(script)
+    for turns in range(40):
+        connecting = asyncio.ensure_future(fastws.connect(url))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        connecting.cancel()
+        with suppress(asyncio.CancelledError):
+            (await connecting).abort()
 
 
 async def test_limits_are_those_of_the_connection(play: Play) -> None:

@@ -197,6 +197,10 @@ def test_informational_responses_are_passed_over() -> None:
     handshake = opening()
     hints = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
     assert agree(handshake, hints + hints + answer(handshake) + b"rest").rest == b"rest"
+    handshake = opening()
+    long = hints[:-2] + b"link: </%s>\r\n\r\n" % (b"y" * 1000)
+    assert handshake.receive(long[:-1]) is None
+    assert agree(handshake, long[-1:] + answer(handshake)).rest == b""
 
 
 @pytest.mark.parametrize(
