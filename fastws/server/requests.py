@@ -47,8 +47,9 @@ class HttpRequests(HttpToolsProtocol):
         self.hub = hub_of(self.loop)
         # What has come of the next request head; None while the parser is inside a request.
         self.head: bytearray | None = bytearray()
-        # Bytes of a head that began behind a body: the parser has it, we only count.
-        self.parser_head_size = 0
+        # What the parser has taken since it last had something for us: of a head that began
+        # behind a body, of trailers, of extensions of chunks.
+        self.parser_kept = 0
         self.parser_in_head = False
         self.timed = False
         self.refused = False
@@ -74,6 +75,8 @@ class HttpRequests(HttpToolsProtocol):
                 self.head += data
                 size = find_head(self.head, start)
             else:
+                # RFC 9112 section 2.2: empty lines before a request line are to be ignored.
+                data = data.lstrip(b"\r\n")
                 size = find_head(data)
             if size == 0:
                 self._wait_for_more(data)
@@ -101,24 +104,24 @@ class HttpRequests(HttpToolsProtocol):
             self._refuse_size(self.head)
 
     def _feed_parser(self, data: bytes) -> None:
+        self.parser_kept += len(data)
         super().data_received(data)
         if self.parser_in_head:
             # A head that came behind a body, in one piece with it.
             self._start_clock()
-            self.parser_head_size += len(data)
-            if self.parser_head_size > self.limits.max_header_size:
-                self._refuse_size(b"")
+        if self.parser_kept > self.limits.max_header_size and not self.refused:
+            self._refuse(HandshakeError(431, "the request head is too large"))
 
     # The parser's side.
 
     def on_message_begin(self) -> None:
         self.head = None
         self.parser_in_head = True
-        self.parser_head_size = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self.parser_in_head = False
+        self.parser_kept = 0
         self._stop_clock()
         if len(self.headers) > self.limits.max_header_count:
             self._refuse(HandshakeError(431, "too many headers"))
@@ -126,11 +129,13 @@ class HttpRequests(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        self.parser_kept = 0
         if not self.refused:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         self.head = bytearray()
+        self.parser_kept = 0
         if not self.refused:
             super().on_message_complete()
 
@@ -142,7 +147,7 @@ class HttpRequests(HttpToolsProtocol):
             self._feed_parser(data)
             return
         try:
-            if self.cycle is not None and not self.cycle.response_complete:
+            if self._is_busy():
                 raise HandshakeError(400, "an upgrade cannot wait for another response")
             if is_full(self.server_state, self.limits):
                 raise HandshakeError(503, "too many connections")
@@ -186,15 +191,28 @@ class HttpRequests(HttpToolsProtocol):
         self.refused = True
         client = f"{self.client[0]}:{self.client[1]}" if self.client else ""
         logger.info("%s - request refused: %s", client, error)
+        self._stop_clock()
+        if self._is_busy() and not self.cycle.more_body:
+            # Our answer would stand where a response to an earlier request belongs. That one
+            # comes to its end; then TCP is closed.
+            self.cycle.keep_alive = False
+            return
+        self.timed = True
+        self.hub.set_deadline(self, self.limits.close_timeout)
+        if self._is_busy():
+            # The fault is in the body; the app may have begun to answer.
+            self.transport.close()
+            return
         self.transport.write(refusal(error, self.server_state.default_headers))
         # Closing while the client still sends would reset TCP, and the answer might be lost.
         if self.transport.can_write_eof():
             self.transport.write_eof()
-            self._stop_clock()
-            self.hub.set_deadline(self, self.limits.close_timeout)
-            self.timed = True
         else:
             self.transport.close()
+
+    def _is_busy(self) -> bool:
+        """Tells whether a response is due, or has begun and not ended."""
+        return self.cycle is not None and not self.cycle.response_complete
 
     # The deadline.
 
@@ -213,6 +231,9 @@ class HttpRequests(HttpToolsProtocol):
         self.timed = False
         if self.refused:
             self.transport.abort()
+        elif self._is_busy():
+            # The client may be waiting for us.
+            self._start_clock()
         elif self.head or self.parser_in_head:
             self._refuse(HandshakeError(408, "the request head took too long"))
         else:
