@@ -130,23 +130,22 @@ cdef class Hub:
         cdef Member member
         cdef double now = self.loop.time()
         self.timer = None
-        # Handshakes have one timeout, so the first deadlines of the dict are the earliest.
-        for protocol, deadline in list(self.deadlines.items()):
-            if deadline > now:
-                break
-            del self.deadlines[protocol]
-            protocol.on_deadline()
-        swept = []
-        member = self.members.after
-        while member is not self.members:
-            swept.append(member)
-            member = member.after
-        for member in swept:
-            # What the sweep tells one app may make it end another connection.
-            if member.after is not None:
-                member.sweep(now)
-        if self.members.after is not self.members or self.deadlines:
-            if self.timer is None:
+        try:
+            for protocol, deadline in list(self.deadlines.items()):
+                if deadline <= now and self.deadlines.pop(protocol, None) is not None:
+                    protocol.on_deadline()
+            swept = []
+            member = self.members.after
+            while member is not self.members:
+                swept.append(member)
+                member = member.after
+            for member in swept:
+                # What the sweep tells one app may make it end another connection.
+                if member.after is not None:
+                    member.sweep(now)
+        finally:
+            # Whatever one connection has come to, the others still have their deadlines.
+            if self.timer is None and (self.members.after is not self.members or self.deadlines):
                 self.timer = self.loop.call_later(self.interval, self._sweep)
 
     # Draining.
