@@ -119,6 +119,9 @@ cdef class Endpoint(Receivable, BufferedProtocol):
             self.read_by_loop = type(transport).__module__.startswith(("uvloop.", "asyncio."))
         else:
             transport.set_write_buffer_limits(1, 0)
+        if transport.get_write_buffer_size():
+            # A response from before the upgrade; who was told of it was our predecessor.
+            self.pause_writing()
 
     cdef Done open(self, Connection connection) except EXC:
         """Starts the WebSocket, once the handshake is done."""
