@@ -39,6 +39,7 @@ cdef class WebSocketProtocol(Endpoint):
     cdef bint _client_has_gone(self)
     cdef _close(self, event)
     cdef _accept(self, event)
+    cdef _take_early(self)
     cdef Compression _negotiate(self, list headers, bint wanted)
     cdef object _choose_subprotocol(self, list headers, event)
     cdef _start_denial(self, event)

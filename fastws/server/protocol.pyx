@@ -305,9 +305,17 @@ cdef class WebSocketProtocol(Endpoint):
         self.request = None
         self.open(connection)
         if self.early_bytes is not None:
-            early, self.early_bytes = self.early_bytes, None
-            self.hub.loop.call_soon(Endpoint.data_received, self, early)
+            self._take_early()
         self.resume_if_room()
+
+    cdef _take_early(self):
+        """Takes what came before the answer, before anything that comes after it is read."""
+        cdef bint read_by_loop = self.read_by_loop
+        early, self.early_bytes = self.early_bytes, None
+        # No: by the app.
+        self.read_by_loop = False
+        Endpoint.data_received(self, early)
+        self.read_by_loop = read_by_loop
 
     cdef Compression _negotiate(self, list headers, bint wanted):
         options = deflate_for(self.config)
