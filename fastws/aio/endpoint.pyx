@@ -80,13 +80,17 @@ cdef class Bounds:
 
 
 cdef dict _bounds = {}
+cdef Bounds _last_bounds = None
 
 
 cdef Bounds _bounds_of(limits):
-    cdef Bounds bounds = _bounds.get(limits)
-    if bounds is None:
-        bounds = _bounds[limits] = Bounds(limits)
-    return bounds
+    global _last_bounds
+    # Mostly the same object as for the connection before; hashing it takes all its fields.
+    if _last_bounds is None or _last_bounds.limits is not limits:
+        _last_bounds = _bounds.get(limits)
+        if _last_bounds is None:
+            _last_bounds = _bounds[limits] = Bounds(limits)
+    return _last_bounds
 
 
 cdef class Endpoint(Receivable, BufferedProtocol):

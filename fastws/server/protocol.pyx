@@ -20,7 +20,6 @@ from asyncio import get_event_loop, iscoroutine
 from fastws.aio.awaitables import SENT, Driver, failed
 from fastws.errors import ClientDisconnected, HandshakeError
 from fastws.server.config import deflate_for, limits_for
-from fastws.server.scope import describe, websocket_scope
 from fastws.wire.connection import Role
 from fastws.wire.deflate import negotiate
 from fastws.wire.handshake import accept_response, http_response, parse_request, refusal
@@ -32,6 +31,7 @@ from fastws.aio.endpoint cimport Endpoint
 from fastws.aio.hub cimport hub_of
 from fastws.server.addresses cimport client_address, server_address
 from fastws.server.callables cimport asgi_callable
+from fastws.server.scope cimport describe, websocket_scope
 from fastws.wire.connection cimport Connection, Phase
 from fastws.wire.deflate cimport Compression
 from fastws.wire.frames cimport DONE, EXC, OP_PING, OP_TEXT, Done

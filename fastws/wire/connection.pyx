@@ -155,7 +155,7 @@ cdef size_t _bound(limit) except? 0:
 
 cdef class Connection:
     def __init__(self, role, limits, Compression compression=None):
-        self.is_server = role == Role.SERVER
+        self.is_server = int(role) == 0
         self.compression = compression
         self.inbox = Inbox()
         self.phase = Phase.OPEN

@@ -1,24 +1,21 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 """The ASGI scope of a WebSocket, field for field as uvicorn makes it."""
 
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import quote, unquote
 
-from fastws.wire.handshake import UpgradeRequest
-
-Address = tuple[str, int | None] | None
+from fastws.wire.handshake cimport UpgradeRequest
 
 
-def websocket_scope(
-    request: UpgradeRequest,
-    connection: Any,
-    asgi_version: str,
-    root_path: str,
-    scheme: str,
-    server: Address,
-    client: Address,
-    state: Mapping[str, Any],
-) -> dict[str, Any]:
+cdef dict websocket_scope(
+    UpgradeRequest request,
+    object connection,
+    str asgi_version,
+    str root_path,
+    str scheme,
+    object server,
+    object client,
+    object state,
+):
     """Builds the scope (ASGI specification, "WebSocket Connection Scope").
 
     Every dict in it is new: apps and middleware write into them.
@@ -46,7 +43,7 @@ def websocket_scope(
     }
 
 
-def describe(scope: Mapping[str, Any]) -> tuple[str, str]:
+cdef tuple describe(dict scope):
     """Gives client and path for a log line.
 
     Without the query, which may hold a token, and without control characters, which could forge
