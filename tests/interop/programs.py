@@ -158,12 +158,14 @@ async def busy(ws: Socket) -> None:
 
 
 async def ping(ws: Socket) -> None:
-    """Pings, which takes our server, and tells when the pong is there."""
+    """Pings, which takes our server, and tells how long the pong took."""
     await ws.accept()
-    await ws.receive()
-    assert await ws.scope["extensions"]["fastws"]["connection"].ping() > 0
-    await ws.send("got a pong")
-    await echo_all(ws)
+    while True:
+        try:
+            await ws.receive()
+        except ws.gone:
+            break
+        await ws.send(str(await ws.scope["extensions"]["fastws"]["connection"].ping()))
 
 
 async def state(ws: Socket) -> None:

@@ -24,7 +24,7 @@ class QuartSocket:
         self.scope: Any = websocket.scope
         self.seen = rest, websocket.args.get("q"), websocket.headers.get("x-test")
         self.answer: Answer | None = None
-        self.lost: Exception | None = None
+        self.lost = False
 
     async def accept(
         self, subprotocol: str | None = None, headers: Iterable[tuple[str, str]] = ()
@@ -37,8 +37,8 @@ class QuartSocket:
     async def send(self, data: str | bytes) -> None:
         try:
             await websocket.send(data)
-        except Exception as error:
-            self.lost = error
+        except Exception:
+            self.lost = True
             raise
 
     async def close(self, code: int, reason: str) -> None:
@@ -55,12 +55,13 @@ async def endpoint(program: str, rest: str | None = None) -> Answer | None:
     """Runs the program that the path names."""
     socket = QuartSocket(rest)
     await PROGRAMS[program](socket)
-    # What a program does with the end of its connection, Quart has to see as well.
+    # Quart cancels the handler of a lost connection, and a program may have swallowed that.
     task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    assert task is not None
+    if socket.lost and not task.cancelling():
+        await asyncio.Event().wait()
+    if task.cancelling():
         raise asyncio.CancelledError
-    if socket.lost and not isinstance(socket.lost, OSError):  # its own class since 0.23
-        raise socket.lost
     return socket.answer
 
 
