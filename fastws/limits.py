@@ -32,6 +32,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         max_queue_size: the same in bytes.
         max_write_buffer: unsent bytes above which ``send()`` waits and reading stops. Both go
             on at a quarter.
+        max_unsent: the same for messages that do not wait, such as those to a whole room: a
+            peer that is that far behind is closed, with 1008.
         max_header_size: bytes of the request line and the headers. Above it: 414 or 431.
         max_header_count: headers of a request. Above it: 431.
         max_connections: open connections of one process. Above it: 503.
@@ -53,6 +55,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_queue_messages: int = 32
     max_queue_size: int = 256 * KIB
     max_write_buffer: int = 64 * KIB
+    max_unsent: int = 1 * MIB
     max_header_size: int = 64 * KIB
     max_header_count: int = 128
     max_connections: int | None = None

@@ -7,6 +7,7 @@ NOT_OFF = {
     "max_queue_messages",
     "max_queue_size",
     "max_write_buffer",
+    "max_unsent",
     "max_header_size",
     "max_header_count",
     "close_timeout",

@@ -16,6 +16,7 @@ cdef class Bounds:
     cdef uint32_t queue_messages
     cdef size_t queue_size
     cdef size_t write_buffer
+    cdef size_t unsent
     cdef uint32_t ping_rate         # 0: off, as for the times
     cdef double message_timeout
     cdef double ping_interval
@@ -72,7 +73,7 @@ cdef class Endpoint(Receivable):
     cdef Done read(self, uint8_t *data, size_t n) except EXC
     cdef Done write(self, uint8_t opcode, const uint8_t *data, size_t n, bint compress) except EXC
     cdef bint _write_large(self, uint8_t opcode, const uint8_t *data, size_t n) except -1
-    cdef Done write_prepared(self, PreparedMessage message) except EXC
+    cdef bint write_prepared(self, PreparedMessage message) except -1
     cdef Done write_object(self, object message, bint compress) except EXC
     cdef Done begin_close(self, int code, str reason) except EXC
     cdef Done fail(self, int code, str reason) except EXC

@@ -70,6 +70,7 @@ cdef class Bounds:
         self.queue_messages = limits.max_queue_messages
         self.queue_size = limits.max_queue_size
         self.write_buffer = limits.max_write_buffer
+        self.unsent = limits.max_unsent
         self.ping_rate = limits.max_ping_rate or 0
         self.message_timeout = limits.message_timeout or 0
         self.ping_interval = limits.ping_interval or 0
@@ -339,20 +340,31 @@ cdef class Endpoint(Receivable, BufferedProtocol):
             )
         return True
 
-    cdef Done write_prepared(self, PreparedMessage message) except EXC:
-        """Sends a message that others get, too; never waits."""
-        cdef bytes frame = message.frame_for(self.connection)
+    cdef bint write_prepared(self, PreparedMessage message) except -1:
+        """Sends a message that others get, too, without waiting; tells whether it did.
+
+        A peer that does not read ends here: others must not wait for it, nor memory grow.
+        """
+        cdef bytes frame
+        if self.lost or not self.connection.may_send():
+            return False
+        if self.blocked and self.write_buffer_size > self.bounds.unsent:
+            self.begin_close(1008, "slow consumer")
+            return False
+        frame = message.frame_for(self.connection)
         if frame is None:
-            return self.write(
+            self.write(
                 message.opcode,
                 <uint8_t *>PyBytes_AS_STRING(message.payload),
                 PyBytes_GET_SIZE(message.payload),
                 True,
             )
-        if self.out is None:
-            return self._queue(frame)
-        self.out.append(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
-        return self._end_write(self.out)
+        elif self.out is None:
+            self._queue(frame)
+        else:
+            self.out.append(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
+            self._end_write(self.out)
+        return True
 
     cdef Output _begin_write(self):
         """Gives what to append to: this read's output, or an empty one."""

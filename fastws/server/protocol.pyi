@@ -30,11 +30,11 @@ class WebSocketProtocol(Endpoint):
             An awaitable of a list of (opcode, payload) pairs. It raises `ClientDisconnected`
             once the connection is over and everything is received.
         """
-    def send_prepared(self, message: PreparedMessage) -> None:
-        """Sends a message that others get, too, without waiting; see `write_buffer_size`.
+    def send_prepared(self, message: PreparedMessage) -> bool:
+        """Sends a message that others get, too, without waiting.
 
-        Raises:
-            ClientDisconnected: the connection is over.
+        Returns:
+            False if the connection is over, or ends now because its peer is `max_unsent` behind.
         """
     def shutdown(self) -> None:
         """Called by uvicorn when the server shuts down."""

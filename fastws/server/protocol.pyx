@@ -244,13 +244,12 @@ cdef class WebSocketProtocol(Endpoint):
         return self.write_object(message, compress)
 
     def send_prepared(self, PreparedMessage message):
-        """Sends a message that others get, too, without waiting; see `write_buffer_size`.
+        """Sends a message that others get, too, without waiting.
 
-        Raises `ClientDisconnected` if the connection is over.
+        Returns:
+            False if the connection is over, or ends now because its peer is `max_unsent` behind.
         """
-        if self.stage != Stage.OPEN or self.lost or not self.connection.may_send():
-            raise self.disconnected()
-        self.write_prepared(message)
+        return self.stage == Stage.OPEN and self.write_prepared(message)
 
     cdef Done _send_other(self, kind, event) except EXC:
         cdef Stage stage = self.stage
