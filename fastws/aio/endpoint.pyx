@@ -130,9 +130,9 @@ cdef class Endpoint(Receivable, BufferedProtocol):
 
     cdef Done open(self, Connection connection) except EXC:
         """Starts the WebSocket, once the handshake is done."""
+        self.bounds = _bounds_of(connection.limits)
         self.connection = connection
         self.is_server = connection.is_server
-        self.bounds = _bounds_of(connection.limits)
         self.last_heard = self.hub.loop.time()
         return self.hub.join(self, self.bounds.shortest)
 

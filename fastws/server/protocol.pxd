@@ -14,6 +14,7 @@ cdef enum Stage:
     DENYING
     OPEN
     CLOSED
+    ENDED
 
 
 cdef class WebSocketProtocol(Endpoint):

@@ -8,10 +8,11 @@ What an app may send depends on the stage:
                 websocket.http.response.start -> DENYING
     DENYING     websocket.http.response.body -> CLOSED with the last of them
     OPEN        websocket.send, websocket.close -> CLOSED
-    CLOSED      nothing
+    CLOSED      nothing: the app has ended it
+    ENDED       nothing: we have, before the app did
 
-Anything else raises RuntimeError. After the client has gone, whatever the stage, sending
-raises `ClientDisconnected`; closing then is no mistake and does nothing.
+Anything else raises RuntimeError. After the client has gone, whatever the stage, and in ENDED
+sending raises `ClientDisconnected`; closing then is no mistake and does nothing.
 """
 
 import logging
@@ -124,16 +125,24 @@ cdef class WebSocketProtocol(Endpoint):
 
     def refuse(self, error):
         """Answers with an HTTP error and closes TCP, so that no proxy takes it for a tunnel."""
-        self.stage = Stage.CLOSED
+        self.stage = Stage.ENDED
         if self.lost or self.transport.is_closing():
             return
         self.transport.write(refusal(error, self.server_state.default_headers))
         self._close_tcp()
+        self.wake(False)
 
     cdef _close_tcp(self):
-        """Closes after an HTTP response; a peer that does not read it is not waited for."""
+        """Ends TCP after an HTTP response; a client that does not read it is not waited for."""
         self.hub.set_deadline(self, self.limits.close_timeout)
-        self.transport.close()
+        # Closing while the client still sends would reset TCP, and the answer might be lost.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            if self.reading_paused:
+                self.reading_paused = False
+                self.transport.resume_reading()
+        else:
+            self.transport.close()
 
     def on_deadline(self):
         self.abort()
@@ -153,7 +162,7 @@ cdef class WebSocketProtocol(Endpoint):
         return awaitable
 
     cdef bint has_next(self) noexcept:
-        if not self.connect_taken or self.lost or self.stage == Stage.CLOSED:
+        if not self.connect_taken or self.lost or self.stage >= Stage.CLOSED:
             return True
         if self.connection is None:
             return False
@@ -215,9 +224,18 @@ cdef class WebSocketProtocol(Endpoint):
                 self._send_message(event)
             else:
                 self._send_other(kind, event)
+                if self.blocked and self.stage == Stage.DENYING:
+                    return self._wait_until_sent()
         except Exception as error:
             return failed(error)
         return SENT
+
+    async def _wait_until_sent(self):
+        """Waits until the client has read what it was sent of a response, or is let go."""
+        self.hub.set_deadline(self, self.limits.close_timeout)
+        while self.blocked:
+            await self.wait_for_room()
+        self.hub.clear_deadline(self)
 
     async def _send_in_loop(self, event):
         """What another thread gets, which then has to bring it to the loop."""
@@ -253,7 +271,7 @@ cdef class WebSocketProtocol(Endpoint):
 
     cdef Done _send_other(self, kind, event) except EXC:
         cdef Stage stage = self.stage
-        if stage != Stage.CLOSED and self._client_has_gone():
+        if stage == Stage.ENDED or (stage != Stage.CLOSED and self._client_has_gone()):
             if kind == "websocket.close":
                 self.stage = Stage.CLOSED
                 return DONE
@@ -263,6 +281,7 @@ cdef class WebSocketProtocol(Endpoint):
         elif stage == Stage.CONNECTING and kind == "websocket.close":
             self._log("403")
             self.refuse(HandshakeError(403, ""))
+            self.stage = Stage.CLOSED
         elif stage == Stage.CONNECTING and kind == "websocket.http.response.start":
             self._start_denial(event)
         elif stage == Stage.DENYING and kind == "websocket.http.response.body":
@@ -298,11 +317,11 @@ cdef class WebSocketProtocol(Endpoint):
         connection = Connection(Role.SERVER, options.get("limits", self.limits), compression)
         connection.raw = options.get("raw", False)
         connection.observe_control = options.get("observe_control", False)
+        self.open(connection)
         self._log("[accepted]")
         self.transport.write(response)
         self.stage = Stage.OPEN
         self.request = None
-        self.open(connection)
         if self.early_bytes is not None:
             self._take_early()
         self.resume_if_room()
@@ -348,6 +367,8 @@ cdef class WebSocketProtocol(Endpoint):
         headers = [
             (bytes(name).lower(), bytes(value)) for name, value in event.get("headers") or ()
         ]
+        # Raises now what it would raise with the body.
+        http_response(status, headers)
         self.denial = (status, [h for h in headers if h[0] != b"connection"])
         self.stage = Stage.DENYING
         self._log(status)
@@ -389,13 +410,13 @@ cdef class WebSocketProtocol(Endpoint):
                 self.begin_close(1000, "")
             else:
                 self.begin_close(1011, "internal error")
-        elif self.stage == Stage.CONNECTING:
+        elif self.stage == Stage.CONNECTING or self.denial is not None:
             if error is None:
                 logger.error("ASGI callable returned without completing handshake.")
             self._log(500)
             self.refuse(HandshakeError(500, "Internal Server Error"))
-        elif self.stage == Stage.DENYING:
-            self.transport.close()
+        elif self.stage == Stage.DENYING and self.denial is None:
+            self._close_tcp()
         self.stage = Stage.CLOSED
 
     def shutdown(self):
