@@ -45,6 +45,22 @@ class Running:
         return asyncio.create_task(self.server.shutdown())
 
 
+class Script:
+    """An app that does what a test says; what it returns or raises, the test gets by `outcome`."""
+
+    def __init__(self, act: Callable[[Receive, Send], Awaitable[Any]]) -> None:
+        self.act = act
+        self.outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            result = await self.act(receive, send)
+        except BaseException as error:
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(result)
+
+
 async def until(condition: Callable[[], Any]) -> None:
     """Waits for what has no event of its own."""
     async with asyncio.timeout(PATIENCE):

@@ -266,7 +266,8 @@ async def test_a_flood_before_the_answer_stays_in_the_kernel() -> None:
             await asyncio.sleep(0.001)
             assert sent < 64 << 20
         may_accept.set()
-        await peer.gone()
+        assert b" 403 " in await peer.rest()
+        peer.close()
         await server.emptied()
 
 
