@@ -12,6 +12,7 @@ where it is counted.
 """
 
 from asyncio import BufferedProtocol
+from time import monotonic
 
 from fastws.errors import Disconnected
 
@@ -606,7 +607,8 @@ cdef class Endpoint(Receivable, BufferedProtocol):
         self.ping_count += 1
         if self.pings is None:
             self.pings = {}
-        self.pings[payload] = (self.hub.loop.time(), future)
+        # Not the loop's time: uvloop's has steps of a millisecond, more than a ping may take.
+        self.pings[payload] = (monotonic(), future)
         self.connection.write_control(OP_PING, <uint8_t *>PyBytes_AS_STRING(payload), 4, out)
         self._end_write(out)
 
@@ -629,7 +631,7 @@ cdef class Endpoint(Receivable, BufferedProtocol):
         return DONE
 
     cdef Done _on_pong(self) except EXC:
-        cdef double now = self.hub.loop.time()
+        cdef double now = monotonic()
         cdef bytes answered = self.connection.last_pong
         # 5.5.3: a pong may answer only the latest of several pings; the ones before are done.
         for payload in list(self.pings):
