@@ -150,6 +150,8 @@ cdef class Endpoint(Receivable, BufferedProtocol):
 
     def eof_received(self):
         """Lets the transport close itself: a half-open WebSocket is of no use."""
+        # It first sends what it has, and the peer may not read any more.
+        self.closing_since = self.closing_since or self.hub.loop.time()
         return False
 
     def connection_lost(self, error):
