@@ -1,4 +1,4 @@
-"""The table of what an app may send when (ASGI 2.4, "WebSocket"), and how a handshake is answered."""
+"""The table of what an app may send when (ASGI 2.4), and how a handshake is answered."""
 
 import asyncio
 from typing import Any
