@@ -1,0 +1,140 @@
+"""What stays behind, and whose bytes are in a message (T23)."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from fastws.wire import Connection, Opcode, Params, Role
+from tests.wire.drive import SHARED, TAKEOVER, connect, events, receive, sent
+from tests.wire.reference import BINARY, CONTINUATION, PING, RSV1, TEXT, Deflater, frame
+
+RUNS = 10_000
+
+
+def test_nothing_is_left_behind() -> None:
+    """D: after 10,000 runs of each scenario there is what there was before them."""
+    # ASAN would keep what is freed, for a while.
+    asan_options = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=0"
+    env = {**os.environ, "ASAN_OPTIONS": asan_options}
+    argv = [sys.executable, "-m", "tests.wire.leaks", str(RUNS)]
+    done = subprocess.run(argv, env=env, check=True, stdout=subprocess.PIPE, text=True)
+    found = json.loads(done.stdout)
+    assert len(found) > 60
+    # One byte, block or reference in a hundred runs would be too many.
+    leaky = {
+        name: (blocks, size, drift)
+        for name, (blocks, size, drift) in found.items()
+        if blocks > RUNS // 100 or size > 1 << 20 or drift > RUNS // 100
+    }
+    assert leaky == {}
+
+
+@pytest.mark.parametrize("kind", [str, bytes])
+def test_a_message_belongs_to_who_takes_it(kind: type) -> None:
+    """References: to a payload nobody else's, in every way that one is made."""
+    deflate = Deflater(takeover=False)
+    opcode = TEXT if kind is str else BINARY
+    for text in ("ascii " * 20, "not ascii € " * 20):
+        data = text.encode()
+        for wire in (
+            frame(opcode, data),
+            frame(opcode, data[:9], fin=False) + frame(CONTINUATION, data[9:]),
+            frame(opcode, deflate(data), rsv=RSV1),
+        ):
+            connection = connect(params=SHARED)
+            connection.receive_data(wire)
+            event = connection.next_event()
+            del connection
+            assert event is not None
+            payload = event[1]
+            del event
+            assert payload == (text if kind is str else data)
+            assert sys.getrefcount(payload) == 2  # here, and as the argument
+
+
+def test_what_a_connection_holds_dies_with_it() -> None:
+    payload_references = sys.getrefcount(SHARED)
+    for _ in range(100):
+        connection = connect(params=SHARED)
+        connection.receive_data(frame(TEXT, b"a", fin=False) + frame(PING, b"p"))
+    del connection
+    assert sys.getrefcount(SHARED) == payload_references
+
+
+def canary(number: int, size: int) -> bytes:
+    """Bytes that belong to one connection."""
+    return bytes((number,)) * size
+
+
+@pytest.mark.parametrize("params", [None, SHARED, TAKEOVER], ids=["plain", "shared", "takeover"])
+def test_no_bytes_of_others(params: Params | None) -> None:
+    """T23: connections that send, close and are dropped in the middle of messages, at random.
+
+    Each has bytes of its own: a message with any other is foreign, or was never written.
+    """
+    rng = random.Random(23)
+    pairs: dict[int, tuple[Connection, Connection]] = {}
+    for _ in range(3000):
+        number = rng.randrange(1, 100)
+        if number not in pairs or rng.random() < 0.1:
+            pairs[number] = (connect(Role.SERVER, params), connect(Role.CLIENT, params))
+        server, client = pairs[number]
+        own = canary(number, rng.choice([0, 1, 100, 700, 5000, 70_000]))
+        size = rng.randrange(1, 200)
+        # Left unfinished: a frame, a control frame, and a message in fragments.
+        if rng.random() < 0.1:
+            server.receive_data(frame(BINARY, own, length=len(own) + 1))
+            del pairs[number]
+        elif rng.random() < 0.1:
+            server.receive_data(frame(PING, own[:100], length=125))
+            assert sent(server) == []
+            del pairs[number]
+        elif rng.random() < 0.1:
+            client.send_close(1000, "x" * size)
+            assert len(receive(server, client.data_to_send())) == 1
+            assert sent(server)[0].payload == b"\x03\xe8"
+            del pairs[number]
+        elif rng.random() < 0.3:
+            data = frame(BINARY, own, fin=False) + frame(CONTINUATION, canary(number, size))
+            assert receive(server, data, [len(data) // 2]) == [
+                (Opcode.BINARY, canary(number, len(own) + size))
+            ]
+        else:
+            one, other = (server, client) if rng.random() < 0.5 else (client, server)
+            one.send_binary(own)
+            one.send_ping(canary(number, 9))
+            other.receive_data(one.data_to_send())
+            assert events(other) == [(Opcode.BINARY, own)]
+            assert [reply.payload for reply in sent(other)] == [canary(number, 9)]
+
+
+def test_no_bytes_of_other_threads() -> None:
+    """T23: what is shared by all connections is used by one at a time, in whatever threads."""
+    wrong: list[object] = []
+
+    def talk(number: int) -> None:
+        client, server = connect(Role.CLIENT, SHARED), connect(Role.SERVER, SHARED)
+        for turn in range(30_000):
+            message = canary(number, 300 + turn % 1000)
+            client.send_binary(message)
+            found = receive(server, client.data_to_send())
+            if wrong or found != [(Opcode.BINARY, message)]:
+                wrong.append((number, turn))
+                return
+
+    threads = [threading.Thread(target=talk, args=(number,)) for number in range(4)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert wrong == []
