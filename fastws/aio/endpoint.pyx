@@ -20,7 +20,6 @@ from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memset
 
-from fastws.wire.connection cimport Phase
 from fastws.wire.frames cimport (
     DONE,
     FIN,
@@ -31,6 +30,7 @@ from fastws.wire.frames cimport (
     OP_TEXT,
     write_header,
 )
+from fastws.wire.reader cimport Phase
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object)

@@ -12,9 +12,10 @@ from libc.stdint cimport uint8_t
 from fastws.aio.awaitables cimport Receive
 from fastws.aio.endpoint cimport Endpoint
 from fastws.aio.hub cimport hub_of
-from fastws.wire.connection cimport Connection, Phase
+from fastws.wire.connection cimport Connection
 from fastws.wire.deflate cimport Compression
 from fastws.wire.frames cimport DONE, EXC, Done
+from fastws.wire.reader cimport Phase
 
 
 cdef class ClientConnection(Endpoint):

@@ -4,6 +4,14 @@
 
 #include <Python.h>
 
+/* What the statements in a class body would do, for names that are known at run time only. */
+static int fastws_set_type_attribute(PyTypeObject *type, PyObject *name, PyObject *value)
+{
+    int code = PyDict_SetItem(type->tp_dict, name, value);
+    PyType_Modified(type);
+    return code;
+}
+
 static void fastws_install_vectorcall(PyTypeObject *type, Py_ssize_t offset)
 {
     type->tp_vectorcall_offset = offset;

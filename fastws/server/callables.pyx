@@ -13,15 +13,23 @@ from cpython.object cimport PyTypeObject
 
 cdef extern from "callables.h":
     void install_vectorcall "fastws_install_vectorcall" (PyTypeObject *type, Py_ssize_t offset)
+    int set_type_attribute "fastws_set_type_attribute" (
+        PyTypeObject *type, object name, object value
+    ) except -1
 
 cdef extern from "Python.h":
     Py_ssize_t PyVectorcall_NARGS(size_t)
 
 
+def _marks() -> dict:
+    """Gives the attributes by which a callable says that what it returns is to be awaited."""
+    if hasattr(inspect, "markcoroutinefunction"):  # since 3.12
+        return vars(inspect.markcoroutinefunction(lambda: None))
+    return {"_is_coroutine": coroutines._is_coroutine}
+
+
 cdef class AsgiCallable:
-    # What asyncio.iscoroutinefunction and, since 3.12, inspect.iscoroutinefunction look for.
-    _is_coroutine = getattr(coroutines, "_is_coroutine", None)
-    _is_coroutine_mark = getattr(inspect, "_is_coroutine_mark", None)
+    pass
 
 
 cdef object _call(object self, PyObject *const *args, size_t count, PyObject *names):
@@ -40,6 +48,9 @@ cdef AsgiCallable asgi_callable(object owner, Method method, int arguments):
     made.arguments = arguments
     return made
 
+
+for _name, _value in _marks().items():
+    set_type_attribute(<PyTypeObject *>AsgiCallable, _name, _value)
 
 cdef AsgiCallable _first = asgi_callable(None, NULL, 0)
 install_vectorcall(

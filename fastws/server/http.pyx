@@ -33,17 +33,22 @@ cdef class HttpProtocol(WebSocketProtocol):
 
     def on_deadline(self):
         """Called when no request has come, or when the answer to one does not go out."""
-        if self.scope is None:
-            self.transport.close()
+        if self.scope is None and not self.transport.is_closing():
+            self._let_go()
         else:
             self.abort()
 
     def shutdown(self):
         """Called by uvicorn when the server shuts down."""
         if self.scope is None:
-            self.transport.close()
+            self._let_go()
         else:
             WebSocketProtocol.shutdown(self)
+
+    def _let_go(self):
+        """Closes TCP; with TLS that waits for the client's answer, but not for ever."""
+        self.hub.set_deadline(self, self.limits.close_timeout)
+        self.transport.close()
 
     def data_received(self, data):
         """Takes bytes from transports that know no buffers."""

@@ -33,11 +33,12 @@ from fastws.aio.hub cimport hub_of
 from fastws.server.addresses cimport client_address, server_address
 from fastws.server.callables cimport asgi_callable
 from fastws.server.scope cimport describe, websocket_scope
-from fastws.wire.connection cimport Connection, Phase
+from fastws.wire.connection cimport Connection
 from fastws.wire.deflate cimport Compression
 from fastws.wire.frames cimport DONE, EXC, OP_PING, OP_TEXT, Done
 from fastws.wire.handshake cimport UpgradeRequest
 from fastws.wire.prepared cimport PreparedMessage
+from fastws.wire.reader cimport Phase
 
 cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()

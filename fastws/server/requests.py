@@ -214,6 +214,15 @@ class HttpRequests(HttpToolsProtocol):
         """Tells whether a response is due, or has begun and not ended."""
         return self.cycle is not None and not self.cycle.response_complete
 
+    def shutdown(self) -> None:
+        """Called by uvicorn when the server shuts down."""
+        super().shutdown()
+        if self.transport.is_closing():
+            # With TLS, closing waits for the peer's answer.
+            self._stop_clock()
+            self.timed = True
+            self.hub.set_deadline(self, self.limits.close_timeout)
+
     # The deadline.
 
     def _start_clock(self) -> None:
@@ -229,7 +238,7 @@ class HttpRequests(HttpToolsProtocol):
     def on_deadline(self) -> None:
         """Called when the head has taken too long, or the end of a refused request has."""
         self.timed = False
-        if self.refused:
+        if self.refused or self.transport.is_closing():
             self.transport.abort()
         elif self._is_busy():
             # The client may be waiting for us.

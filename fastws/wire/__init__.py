@@ -4,7 +4,8 @@
 - `deflate`: permessage-deflate (RFC 7692)
 - `handshake`: a request head to an upgrade request, or to the refusal (RFC 6455 section 4)
 - `opening`: the same from the other end: a URI to a request, a response to what was agreed on
-- `connection`: reassembly, limits, control frames, the closing handshake; both roles
+- `reader`: frames to messages: reassembly, UTF-8, limits; `inbox`: where they wait
+- `connection`: control frames, the closing handshake, sending; both roles
 - `prepared`: a message encoded once for many connections
 """
 

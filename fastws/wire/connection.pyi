@@ -4,6 +4,7 @@ from typing import Literal
 from fastws.limits import Limits
 from fastws.wire.deflate import Compression
 from fastws.wire.frames import Opcode
+from fastws.wire.reader import MessageReader
 
 Buffer = bytes | bytearray | memoryview
 
@@ -22,13 +23,7 @@ class State(IntEnum):
     FAILED = 3
     CLOSED = 4
 
-class Inbox:
-    """Received messages, in their order."""
-
-    count: int
-    size: int
-
-class Connection:
+class Connection(MessageReader):
     """One WebSocket connection, without its I/O (RFC 6455 sections 5.4 to 7).
 
     After `receive_data`, call `next_event` until it gives None, then send `data_to_send`.
@@ -46,23 +41,15 @@ class Connection:
         inbox: the messages that wait.
     """
 
-    limits: Limits
-    compression: Compression | None
-    raw: bool
     observe_control: bool
-    close_code: int
-    close_reason: str
     close_received: bool
     controls: int
-    inbox: Inbox
 
     def __init__(
         self, role: Role, limits: Limits, compression: Compression | None = None
     ) -> None: ...
     @property
     def state(self) -> State: ...
-    def set_limits(self, limits: Limits) -> None:
-        """Takes over other limits, from the next frame on."""
     def receive_data(self, data: Buffer) -> None:
         """Parses bytes from the peer; then call `next_event` until it gives None."""
     def next_event(

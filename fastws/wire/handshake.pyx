@@ -160,7 +160,7 @@ def parse_request(head: bytes, int max_headers) -> UpgradeRequest:
             _add_subprotocols(request.subprotocols, value)
         elif role == "extensions":
             request.extensions = request.extensions + b"," + value if request.extensions else value
-        elif value != b"0":
+        elif role == "coding" or value != b"0":
             # A body could hide a second request from a proxy, or from us.
             raise HandshakeError(400, "a WebSocket handshake has no body")
     request.key = _check(seen)
@@ -175,8 +175,8 @@ cdef dict _ROLES = {
     b"sec-websocket-version": "once",
     b"sec-websocket-protocol": "subprotocols",
     b"sec-websocket-extensions": "extensions",
-    b"content-length": "body",
-    b"transfer-encoding": "body",
+    b"content-length": "length",
+    b"transfer-encoding": "coding",
 }
 
 

@@ -1,0 +1,5 @@
+class Inbox:
+    """Received messages, in their order."""
+
+    count: int
+    size: int
