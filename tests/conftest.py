@@ -6,6 +6,7 @@ because it needs one fixture for that, and because an exception in a callback of
 (where all of a protocol's code runs) fails the test instead of being logged.
 """
 
+import logging
 import os
 import socket
 import sys
@@ -26,6 +27,17 @@ IN_CI = os.environ.get("CI") == "true"
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """The event loops on which every ``async def test_*`` runs."""
     return "asyncio", {"use_uvloop": request.param == "uvloop"}
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Undoes what `uvicorn.Config` does to the loggers, so that ``caplog`` goes on seeing them."""
+    yield
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture
