@@ -34,7 +34,10 @@ cdef bytes GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 # RFC 9110 section 5.6.2.
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
-_TARGET = re.compile(rb"(?:https?://[^/?#]*)?(/[\x21-\x7e]*)", re.IGNORECASE)
+# Visible characters; in front of the path, none that would end the host.
+_TARGET = re.compile(
+    rb"(?:https?://[\x21\x22\x24-\x2e\x30-\x3e\x40-\x7e]+)?(/[\x21-\x7e]*)", re.IGNORECASE
+)
 
 # Names and values that nearly every handshake has are kept once, not once per connection.
 cdef dict _NAMES = {
