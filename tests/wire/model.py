@@ -23,7 +23,8 @@ from tests.wire.reference import (
     mask,
 )
 
-UNLIMITED = 1 << 62
+# One more is the highest bit of a length.
+UNLIMITED = (1 << 63) - 1
 
 
 class Outcome(NamedTuple):
@@ -59,31 +60,31 @@ class Fault(Exception):
 class Window:
     """An inflating stream that knows where messages end, and outlives final blocks."""
 
-    def __init__(self, *, takeover: bool) -> None:
-        self.takeover = takeover
+    def __init__(self, *, takeover: bool, bits: int = 15) -> None:
+        self.takeover, self.bits = takeover, bits
         self.ended = False  # whether any stream of blocks was
         self._history = b""
-        self._stream = zlib.decompressobj(wbits=-15)
+        self._stream = zlib.decompressobj(wbits=-bits)
 
     def inflate(self, payload: bytes, limit: int) -> bytes:
         if not payload:
             return b""
         if not self.takeover:
-            self._stream = zlib.decompressobj(wbits=-15)
+            self._stream = zlib.decompressobj(wbits=-self.bits)
         try:
-            data = self._stream.decompress(payload + TAIL, limit + 1)
+            data = self._stream.decompress(payload + TAIL, min(limit, 1 << 32) + 1)
         except zlib.error:
             raise Fault(1007, "corrupt deflate") from None
         if len(data) > limit:
             raise Fault(1009, "bomb")
-        self._history = (self._history + data)[-32768:]
+        self._history = (self._history + data)[-(1 << self.bits) :]
         if self._stream.eof:
             self.ended = True
             # RFC 7692 7.2.3.4: the empty block that follows a final one is without its tail.
             if self._stream.unused_data not in {b"", TAIL, b"\x00" + TAIL}:
                 raise Fault(1007, "bytes after BFINAL")
             zdict = self._history if self.takeover else b""
-            self._stream = zlib.decompressobj(wbits=-15, zdict=zdict)
+            self._stream = zlib.decompressobj(wbits=-self.bits, zdict=zdict)
         elif not self._is_between_blocks():
             raise Fault(1007, "truncated deflate")
         return data
