@@ -2,5 +2,7 @@
 
 - `hub`: what the connections of one event loop share: buffers, the flush, the sweep
 - `awaitables`: what ``receive()`` and ``send()`` return, and the direct wake-up of a task
-- `endpoint`: reads, writes, flow control, heartbeat, closing
+- `writer`: frames to the socket, or to where they wait for it
+- `endpoint`: reads, flow control, heartbeat, closing
+- `bounds`: the limits, as C numbers
 """

@@ -3,12 +3,7 @@
 """One WebSocket over one asyncio transport, in either role.
 
 A read goes like this: the transport fills the loop's buffer; the codec parses all of it; the
-task that waits is resumed; what it sends meanwhile is collected; one write ends it. What is
-sent at other times is collected too, until the end of the loop's turn.
-
-The transport's own buffer is kept at its smallest: it holds the rest of one frame that the
-socket did not take, and says when that is gone. All else that is unsent is in `pending`,
-where it is counted.
+task that waits is resumed; what it sends meanwhile is collected; one write ends it.
 """
 
 from asyncio import BufferedProtocol
@@ -17,88 +12,17 @@ from time import monotonic
 from fastws.errors import Disconnected
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memset
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
-from fastws.wire.frames cimport (
-    DONE,
-    FIN,
-    MAX_HEADER,
-    OP_BINARY,
-    OP_PING,
-    OP_PONG,
-    OP_TEXT,
-    write_header,
-)
+from fastws.aio.bounds cimport bounds_of
+from fastws.wire.frames cimport DONE, OP_PING, Output
 from fastws.wire.reader cimport Phase
-
-cdef extern from "Python.h":
-    bint PyUnicode_IS_COMPACT_ASCII(object)
-    Py_ssize_t PyUnicode_GET_LENGTH(object)
-    uint8_t *PyUnicode_1BYTE_DATA(object)
-
-cdef extern from "sys/uio.h" nogil:
-    struct iovec:
-        void *iov_base
-        size_t iov_len
-
-cdef extern from "sys/socket.h" nogil:
-    struct msghdr:
-        iovec *msg_iov
-        size_t msg_iovlen
-
-    ssize_t c_send "send" (int fd, const void *data, size_t n, int flags)
-    ssize_t c_sendmsg "sendmsg" (int fd, const msghdr *message, int flags)
-    int MSG_DONTWAIT
-    int MSG_NOSIGNAL
-
-cdef enum:
-    # Collected output is sent from here on, so that a producer that never waits meets
-    # back-pressure.
-    FLUSH_AT = 64 * 1024
-    # Messages from here on are not copied before they are sent.
-    LARGE = 32 * 1024
-    # Frames that one sendmsg takes; the kernel's own bound is 1024.
-    FRAMES_AT_ONCE = 64
 
 # How long a close frame waits for the app to answer the messages that came before it.
 cdef double ANSWER_TIME = 0.1
 
 
-cdef class Bounds:
-    def __init__(self, limits):
-        self.limits = limits
-        self.queue_messages = limits.max_queue_messages
-        self.queue_size = limits.max_queue_size
-        self.write_buffer = limits.max_write_buffer
-        self.unsent = limits.max_unsent
-        self.ping_rate = limits.max_ping_rate or 0
-        self.message_timeout = limits.message_timeout or 0
-        self.ping_interval = limits.ping_interval or 0
-        self.ping_timeout = limits.ping_timeout or 0
-        self.close_timeout = limits.close_timeout
-        times = (self.message_timeout, self.ping_interval, self.ping_timeout, self.close_timeout)
-        self.shortest = min(time for time in times if time or time is self.close_timeout)
-
-
-cdef dict _bounds = {}
-cdef Bounds _last_bounds = None
-
-
-cdef Bounds _bounds_of(limits):
-    global _last_bounds
-    # Mostly the same object as for the connection before; hashing it takes all its fields.
-    if _last_bounds is None or _last_bounds.limits is not limits:
-        _last_bounds = _bounds.get(limits)
-        if _last_bounds is None:
-            _last_bounds = _bounds[limits] = Bounds(limits)
-    return _last_bounds
-
-
-cdef class Endpoint(Receivable, BufferedProtocol):
-    def __cinit__(self):
-        self.fd = -1
-
+cdef class Endpoint(Writer, BufferedProtocol):
     # What subclasses add.
 
     cdef Done early(self, uint8_t *data, size_t n) except EXC:
@@ -131,7 +55,7 @@ cdef class Endpoint(Receivable, BufferedProtocol):
 
     cdef Done open(self, Connection connection) except EXC:
         """Starts the WebSocket, once the handshake is done."""
-        self.bounds = _bounds_of(connection.limits)
+        self.bounds = bounds_of(connection.limits)
         self.connection = connection
         self.is_server = connection.is_server
         self.last_heard = self.hub.loop.time()
@@ -162,7 +86,7 @@ cdef class Endpoint(Receivable, BufferedProtocol):
         self.pending_size = 0
         self.blocked = False
         self.transport = None
-        self._let_senders_go()
+        self.let_senders_go()
         if self.pings is not None:
             for _, future in self.pings.values():
                 if future is not None and not future.done():
@@ -196,10 +120,10 @@ cdef class Endpoint(Receivable, BufferedProtocol):
                 self.settle()
         finally:
             self.out = None
-            self._emit(out)
+            self.emit(out)
             self.hub.give_back(out)
         if connection.phase == Phase.CLOSED:
-            self._end()
+            self.end()
         else:
             self._pause_if_full()
         return DONE
@@ -225,9 +149,9 @@ cdef class Endpoint(Receivable, BufferedProtocol):
         if connection.phase == Phase.FAILED:
             self.on_failed()
         self.closing_since = self.hub.loop.time()
-        out = self._begin_write()
+        out = self.begin_write()
         connection.finish(out)
-        self._end_write(out)
+        self.end_write(out)
         self.resume_if_room()
         self.wake(False)
 
@@ -260,88 +184,8 @@ cdef class Endpoint(Receivable, BufferedProtocol):
         self.transport.resume_reading()
         return DONE
 
-    # Writing.
-
-    cdef Done write(
-        self, uint8_t opcode, const uint8_t *data, size_t n, bint compress
-    ) except EXC:
-        """Sends a message; the caller has checked that the connection may send."""
-        cdef Output out
-        if n >= LARGE and self.is_server and self.connection.compression is None:
-            if self._write_large(opcode, data, n):
-                return DONE
-        out = self._begin_write()
-        self.connection.write_message(opcode, data, n, compress, out)
-        return self._end_write(out)
-
-    cdef Done write_object(self, object message, bint compress) except EXC:
-        """Sends a str as text, any buffer of bytes as binary.
-
-        Raises TypeError for anything else.
-        """
-        cdef bytes encoded
-        cdef const uint8_t[::1] view
-        if isinstance(message, str):
-            if PyUnicode_IS_COMPACT_ASCII(message):
-                return self.write(
-                    OP_TEXT, PyUnicode_1BYTE_DATA(message), PyUnicode_GET_LENGTH(message), compress
-                )
-            # Not PyUnicode_AsUTF8: it would keep a second copy in the app's string.
-            encoded = message.encode()
-            return self.write(
-                OP_TEXT, <uint8_t *>PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded), compress
-            )
-        if isinstance(message, bytes):
-            return self.write(
-                OP_BINARY,
-                <uint8_t *>PyBytes_AS_STRING(message),
-                PyBytes_GET_SIZE(message),
-                compress,
-            )
-        if isinstance(message, (int, float)):
-            raise TypeError(f"cannot send {type(message).__name__}")
-        try:
-            view = memoryview(message).cast("B")
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"cannot send {type(message).__name__}: {error}") from None
-        return self.write(
-            OP_BINARY, &view[0] if view.shape[0] else NULL, view.shape[0], compress
-        )
-
-    cdef bint _write_large(self, uint8_t opcode, const uint8_t *data, size_t n) except -1:
-        """Sends a large message from where it is, if the socket is free; tells whether it did.
-
-        Only what the socket does not take is copied.
-        """
-        cdef uint8_t header[MAX_HEADER]
-        cdef iovec vector[2]
-        cdef msghdr message
-        cdef size_t size, left
-        cdef ssize_t sent
-        if self.out is not None and self.out.size:
-            self._emit(self.out)
-            self.out.size = 0
-        if self.fd < 0 or self.blocked or self.pending_size or self.transport.is_closing():
-            return False
-        size = write_header(header, FIN | opcode, n, False, 0)
-        memset(&message, 0, sizeof(message))
-        vector[0].iov_base = header
-        vector[0].iov_len = size
-        vector[1].iov_base = <void *>data
-        vector[1].iov_len = n
-        message.msg_iov = vector
-        message.msg_iovlen = 2
-        sent = c_sendmsg(self.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
-        left = sent if sent > 0 else 0
-        if left < size:
-            self.transport.write(PyBytes_FromStringAndSize(<char *>header + left, size - left))
-            left = size
-        if left < size + n:
-            data += left - size
-            self.transport.write(
-                PyBytes_FromStringAndSize(<const char *>data, n - (left - size))
-            )
-        return True
+    # Closing.
+    # Sending to many.
 
     cdef bint write_prepared(self, PreparedMessage message) except -1:
         """Sends a message that others get, too, without waiting; tells whether it did.
@@ -363,172 +207,11 @@ cdef class Endpoint(Receivable, BufferedProtocol):
                 True,
             )
         elif self.out is None:
-            self._queue(frame)
+            self.queue(frame)
         else:
             self.out.append(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
-            self._end_write(self.out)
+            self.end_write(self.out)
         return True
-
-    cdef Output _begin_write(self):
-        """Gives what to append to: this read's output, or an empty one."""
-        return self.out if self.out is not None else self.hub.scratch
-
-    cdef Done _end_write(self, Output out) except EXC:
-        if self.out is None:
-            if out.size:
-                self._queue(out.take())
-            if self.connection.phase == Phase.CLOSED:
-                self._end()
-        elif out.size >= FLUSH_AT:
-            self._emit(out)
-            out.size = 0
-        return DONE
-
-    cdef Done _emit(self, Output out) except EXC:
-        if out.size == 0 or self.lost:
-            return DONE
-        if self.blocked or self.pending_size:
-            return self._queue(out.take())
-        return self._send(out.data, out.size)
-
-    cdef Done _send(self, const uint8_t *data, size_t n) except EXC:
-        """Writes to the socket; what it does not take goes to the transport, as a copy."""
-        cdef ssize_t sent
-        if self.fd >= 0:
-            sent = c_send(self.fd, data, n, MSG_NOSIGNAL | MSG_DONTWAIT)
-            if sent == <ssize_t>n:
-                return DONE
-            if sent > 0:
-                data += sent
-                n -= sent
-            # An error needs no look: the transport will meet it, too, and report it.
-        if not self.transport.is_closing():
-            self.transport.write(PyBytes_FromStringAndSize(<const char *>data, n))
-        return DONE
-
-    cdef Done _queue(self, bytes frame) except EXC:
-        if self.lost:
-            return DONE
-        if self.pending is None:
-            self.pending = []
-        self.pending.append(frame)
-        self.pending_size += PyBytes_GET_SIZE(frame)
-        if self.blocked:
-            return DONE
-        if self.pending_size >= FLUSH_AT:
-            return self.flush()
-        if not self.dirty:
-            self.hub.mark_dirty(self)
-        return DONE
-
-    cdef Done flush(self) except EXC:
-        """Sends what is pending, as far as the socket takes it."""
-        while self.pending_size and not self.blocked and not self.lost:
-            if self.transport.is_closing():
-                self.pending = None
-                self.pending_size = 0
-            elif self.fd >= 0:
-                self._send_pending()
-            else:
-                frames, self.pending, self.pending_size = self.pending, None, 0
-                self.transport.write(b"".join(frames))
-        if not self.pending_size and self.connection.phase == Phase.CLOSED:
-            self._end()
-        return DONE
-
-    cdef size_t _send_pending(self) except? 0:
-        """Sends the first frames in one system call; of one that is cut, the transport gets
-        the rest, and says when it is gone."""
-        cdef iovec vector[FRAMES_AT_ONCE]
-        cdef msghdr message
-        cdef Py_ssize_t count = min(len(self.pending), <Py_ssize_t>FRAMES_AT_ONCE), done = 0
-        cdef ssize_t sent
-        cdef size_t left, size
-        cdef bytes frame
-        memset(&message, 0, sizeof(message))
-        for i in range(count):
-            frame = self.pending[i]
-            vector[i].iov_base = PyBytes_AS_STRING(frame)
-            vector[i].iov_len = PyBytes_GET_SIZE(frame)
-        message.msg_iov = vector
-        message.msg_iovlen = count
-        sent = c_sendmsg(self.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
-        left = sent if sent > 0 else 0
-        self.pending_size -= left
-        while done < count:
-            size = vector[done].iov_len
-            if left < size:
-                break
-            left -= size
-            done += 1
-        frame = None
-        if done < count:
-            frame = self.pending[done]
-            self.pending_size -= PyBytes_GET_SIZE(frame) - left
-            done += 1
-        if done == len(self.pending):
-            self.pending = None
-        else:
-            del self.pending[:done]
-        if frame is not None:
-            self.transport.write(frame[left:] if left else frame)
-        return done
-
-    def pause_writing(self):
-        self.blocked = True
-        self.blocked_since = self.hub.loop.time()
-        self.blocked_size = 0
-
-    def resume_writing(self):
-        self.blocked = False
-        if self.lost:
-            return
-        if self.connection is not None:
-            self.flush()
-            if not self.blocked:
-                self._send_held_pong()
-        if not self.blocked:
-            self._let_senders_go()
-            if self.connection is not None:
-                self.resume_if_room()
-
-    def _send_held_pong(self):
-        cdef bytes payload = self.connection.held_pong
-        cdef Output out
-        self.connection.held_pong = None
-        if payload is not None and self.connection.phase == Phase.OPEN:
-            out = self._begin_write()
-            self.connection.write_control(
-                OP_PONG, <uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), out
-            )
-            self._end_write(out)
-
-    @property
-    def write_buffer_size(self):
-        """Bytes that are unsent, on our side of the kernel."""
-        if self.lost:
-            return 0
-        return self.pending_size + self.transport.get_write_buffer_size()
-
-    cdef bint is_full(self) except -1:
-        """Tells whether a sender has to wait; asked only while blocked."""
-        return self.write_buffer_size > self.bounds.write_buffer
-
-    cdef object wait_for_room(self):
-        """Gives a future that is done when more may be sent, or nothing any more."""
-        future = self.hub.loop.create_future()
-        if self.senders is None:
-            self.senders = []
-        self.senders.append(future)
-        return future
-
-    cdef Done _let_senders_go(self) except EXC:
-        if self.senders is not None:
-            senders, self.senders = self.senders, None
-            for future in senders:
-                if not future.done():
-                    future.set_result(None)
-        return DONE
 
     # Closing.
 
@@ -537,10 +220,10 @@ cdef class Endpoint(Receivable, BufferedProtocol):
         cdef Output out
         if self.lost or not self.connection.may_send():
             return DONE
-        out = self._begin_write()
+        out = self.begin_write()
         self.connection.write_close(code, reason, out)
         self.closing_since = self.hub.loop.time()
-        self._end_write(out)
+        self.end_write(out)
         self.resume_if_room()
         return self.wake(False)
 
@@ -552,7 +235,7 @@ cdef class Endpoint(Receivable, BufferedProtocol):
         self._finish()
         return DONE
 
-    cdef Done _end(self) except EXC:
+    cdef Done end(self) except EXC:
         """Closes TCP, once everything is sent (RFC 6455 section 7.1.1)."""
         if self.ended or self.lost or self.pending_size:
             return DONE
@@ -604,7 +287,7 @@ cdef class Endpoint(Receivable, BufferedProtocol):
         return future
 
     cdef object _send_ping(self, object future):
-        cdef Output out = self._begin_write()
+        cdef Output out = self.begin_write()
         cdef bytes payload = self.ping_count.to_bytes(4, "big")
         self.ping_count += 1
         if self.pings is None:
@@ -612,7 +295,7 @@ cdef class Endpoint(Receivable, BufferedProtocol):
         # Not the loop's time: uvloop's has steps of a millisecond, more than a ping may take.
         self.pings[payload] = (monotonic(), future)
         self.connection.write_control(OP_PING, <uint8_t *>PyBytes_AS_STRING(payload), 4, out)
-        self._end_write(out)
+        self.end_write(out)
 
     cdef Done _on_controls(self) except EXC:
         """Matches pongs with our pings, and holds the peer to its rate."""

@@ -1,0 +1,32 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+"""The limits that an endpoint looks at, as C numbers."""
+
+
+cdef class Bounds:
+    def __init__(self, limits):
+        self.limits = limits
+        self.queue_messages = limits.max_queue_messages
+        self.queue_size = limits.max_queue_size
+        self.write_buffer = limits.max_write_buffer
+        self.unsent = limits.max_unsent
+        self.ping_rate = limits.max_ping_rate or 0
+        self.message_timeout = limits.message_timeout or 0
+        self.ping_interval = limits.ping_interval or 0
+        self.ping_timeout = limits.ping_timeout or 0
+        self.close_timeout = limits.close_timeout
+        times = (self.message_timeout, self.ping_interval, self.ping_timeout, self.close_timeout)
+        self.shortest = min(time for time in times if time or time is self.close_timeout)
+
+
+cdef dict _bounds = {}
+cdef Bounds _last_bounds = None
+
+
+cdef Bounds bounds_of(limits):
+    global _last_bounds
+    # Mostly the same object as for the connection before; hashing it takes all its fields.
+    if _last_bounds is None or _last_bounds.limits is not limits:
+        _last_bounds = _bounds.get(limits)
+        if _last_bounds is None:
+            _last_bounds = _bounds[limits] = Bounds(limits)
+    return _last_bounds

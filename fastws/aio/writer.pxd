@@ -1,0 +1,46 @@
+# cython: language_level=3
+"""Frames to the socket, or to where they wait for it."""
+
+from libc.stdint cimport uint8_t
+
+from fastws.aio.awaitables cimport Receivable
+from fastws.aio.bounds cimport Bounds
+from fastws.wire.connection cimport Connection
+from fastws.wire.frames cimport EXC, Done, Output
+
+
+cdef class Writer(Receivable):
+    cdef readonly object transport
+    cdef readonly Connection connection     # None until the handshake is done
+    cdef Bounds bounds
+    cdef int fd                     # for direct writes; -1 with TLS, and once closing
+    cdef bint is_server
+    cdef bint lost
+
+    cdef Output out                 # while a read lasts
+    cdef list pending               # whole frames
+    cdef size_t pending_size
+    cdef bint blocked               # the transport has the rest of a frame
+    cdef double blocked_since
+    cdef size_t blocked_size
+    cdef list senders               # futures of those who wait for room
+
+    cdef Done end(self) except EXC
+    cdef Done resume_if_room(self) except EXC
+
+    cdef Done write(
+        self, uint8_t opcode, const uint8_t *data, size_t n, bint compress
+    ) except EXC
+    cdef Done write_object(self, object message, bint compress) except EXC
+    cdef bint is_full(self) except -1
+    cdef object wait_for_room(self)
+    cdef Done let_senders_go(self) except EXC
+
+    cdef Output begin_write(self)
+    cdef Done end_write(self, Output out) except EXC
+    cdef Done emit(self, Output out) except EXC
+    cdef Done queue(self, bytes frame) except EXC
+
+    cdef bint _write_large(self, uint8_t opcode, const uint8_t *data, size_t n) except -1
+    cdef Done _send(self, const uint8_t *data, size_t n) except EXC
+    cdef size_t _send_pending(self) except? 0
