@@ -7,7 +7,7 @@ a connection may ask for that after plain requests, too.
 
 import logging
 from asyncio import AbstractEventLoop, Transport
-from typing import Any
+from typing import Any, TypeGuard
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -21,7 +21,7 @@ from fastws.wire.handshake import find_head, parse_request, refusal
 logger = logging.getLogger("uvicorn.error")
 
 
-def is_ours(ws_class: Any) -> bool:
+def is_ours(ws_class: Any) -> TypeGuard[type[WebSocketProtocol]]:
     """Tells whether upgrades go straight to our class, and not the way that uvicorn has."""
     return isinstance(ws_class, type) and issubclass(ws_class, WebSocketProtocol)
 

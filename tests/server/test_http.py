@@ -20,7 +20,8 @@ class Recorder:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"
-        body, event = b"", {"type": "http.request", "more_body": True}
+        body = b""
+        event: dict[str, Any] = {"type": "http.request", "more_body": True}
         if scope["path"] != "/early":
             while event["type"] == "http.request" and event["more_body"]:
                 event = await receive()

@@ -53,7 +53,7 @@ REQUESTS: dict[str, bytes] = {
 
 
 async def scope_of(
-    request: bytes, kinds: dict[str, str], tls: ssl.SSLContext | None = None, **options: Any
+    request: bytes, kinds: dict[str, Any], tls: ssl.SSLContext | None = None, **options: Any
 ) -> Scope:
     """Gives the scope that an app gets of a request."""
     scopes: list[Scope] = []
