@@ -122,7 +122,8 @@ cdef class Connection(MessageReader):
     ) except EXC:
         """Appends a message in one frame; the caller has checked that it `may_send`."""
         cdef uint8_t first = FIN | opcode
-        if compress and self.compression is not None and n >= self.compression.threshold:
+        compress = compress and self.compression is not None and n >= self.compression.threshold
+        if compress:
             if not self.is_server:
                 refill_keys()  # now, since no other thread may run while scratch is in use
             _scratch.size = 0
@@ -133,9 +134,8 @@ cdef class Connection(MessageReader):
                 n = _scratch.size
                 first |= RSV1
         self._write_frame(first, data, n, out)
-        if first & RSV1:
-            if _scratch.capacity > KEEP_SCRATCH:
-                _scratch.release()
+        if compress and _scratch.capacity > KEEP_SCRATCH:
+            _scratch.release()
         return DONE
 
     cdef Done write_control(

@@ -9,8 +9,10 @@ import threading
 
 import pytest
 
+from fastws.limits import Limits
 from fastws.wire import Connection, Opcode, Params, Role
 from tests.wire.drive import SHARED, TAKEOVER, connect, events, receive, sent
+from tests.wire.leaks import resident
 from tests.wire.reference import BINARY, CONTINUATION, PING, RSV1, TEXT, Deflater, frame
 
 RUNS = 10_000
@@ -64,6 +66,21 @@ def test_what_a_connection_holds_dies_with_it() -> None:
         connection.receive_data(frame(TEXT, b"a", fin=False) + frame(PING, b"p"))
     del connection
     assert sys.getrefcount(SHARED) == payload_references
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_large_message_leaves_no_large_buffer(role: Role) -> None:
+    """Neither one that shrinks nor one that does not, and neither where it came nor went."""
+    size = 40 << 20  # over 32 MiB: glibc gives it back to the system at once
+    off = Limits(max_message_size=None, max_frame_size=None, max_wire_size=None)
+    noise = random.Random(0).randbytes(1 << 20) * (size >> 20)
+    one, other = connect(role, SHARED, limits=off), connect(Role(1 - role), SHARED, limits=off)
+    for message in (noise, bytes(size)):
+        before = resident()
+        one.send_binary(message)
+        other.receive_data(one.data_to_send())
+        assert events(other) == [(Opcode.BINARY, message)]
+        assert resident() - before < size // 4
 
 
 def canary(number: int, size: int) -> bytes:
