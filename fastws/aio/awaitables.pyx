@@ -13,7 +13,7 @@ give it back instead of a task. It yields a `Waiter`, which has it.
 """
 
 from _asyncio import _enter_task, _leave_task
-from asyncio import CancelledError, InvalidStateError, current_task
+from asyncio import CancelledError, InvalidStateError, current_task, isfuture
 from collections import deque
 
 cimport cython
@@ -222,7 +222,11 @@ cdef class Driver:
             Py_INCREF(yielded)
             result[0] = <PyObject *>yielded
         else:
-            returned = step_coroutine(self.app, result)
+            try:
+                returned = step_coroutine(self.app, result)
+            except BaseException:
+                self._end()
+                raise
         if returned:
             self._end()
         elif type(<object>result[0]) is Waiter:
@@ -256,15 +260,24 @@ cdef class Driver:
         return self.__next__()
 
     def throw(self, kind, value=None, traceback=None):
-        if self.error is not None:
-            # What the app has raised already goes before what it would be made to raise.
-            error = self._end()
-            raise error
-        self.ahead = False
-        self.yielded = None
         if value is None:
             value = kind() if isinstance(kind, type) else kind
-        yielded = self.app.throw(value)
+        if self.ahead:
+            # The app has cancelled its own task; in the same step it went on, to its end or to
+            # something to wait for, which is cancelled if it can be.
+            self.ahead = False
+            yielded, self.yielded = self.yielded, None
+            if self.error is not None or self.returned:
+                error = self._end() or value
+                raise error
+            if isfuture(yielded) and type(yielded) is not Waiter:
+                if yielded.cancel(*value.args):
+                    return yielded
+        try:
+            yielded = self.app.throw(value)
+        except BaseException:
+            self._end()
+            raise
         if type(yielded) is Waiter and (<Waiter>yielded).source is self.source:
             (<Waiter>yielded).driver = self
         return yielded
