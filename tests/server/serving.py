@@ -1,8 +1,10 @@
 """A uvicorn server in the event loop of the test, so that both see the same objects."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -13,8 +15,8 @@ from tests.processes import PATIENCE
 
 Scope = dict[str, Any]
 Event = dict[str, Any]
-Receive = Callable[[], Awaitable[Event]]
-Send = Callable[[Event], Awaitable[None]]
+Receive = Callable[[], Coroutine[Any, Any, Event]]
+Send = Callable[[Event], Coroutine[Any, Any, None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ACCEPT: Event = {"type": "websocket.accept"}
@@ -59,6 +61,12 @@ class Script:
             self.outcome.set_exception(error)
         else:
             self.outcome.set_result(result)
+
+
+def fds() -> int:
+    """Counts the open file descriptors of this process."""
+    gc.collect()
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def until(condition: Callable[[], Any]) -> None:

@@ -63,7 +63,7 @@ async def scope_of(
         await receive()
         await send({"type": "websocket.accept"})
 
-    async with running(app, **options, **kinds) as server:
+    async with running(app, None, **options | kinds) as server:
         server.server.lifespan.state["started"] = [1, 2]
         if tls is None:
             peer = await Peer.connect(server.address)

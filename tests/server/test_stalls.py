@@ -1,24 +1,16 @@
 """Peers that do not let go of a connection that is to end (T11)."""
 
 import asyncio
-import gc
 import socket
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from fastws.limits import Limits
 from tests.server.peer import BINARY, PING, TEXT, Peer, close, connected, frame, text
-from tests.server.serving import ACCEPT, Receive, Script, Send, echo, running
+from tests.server.serving import ACCEPT, Receive, Script, Send, echo, fds, running
 
 SOON = Limits(close_timeout=0.1)
-
-
-def fds() -> int:
-    """Counts the open file descriptors of this process."""
-    gc.collect()
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def closes(receive: Receive, send: Send) -> None:
