@@ -4,3 +4,4 @@ class Bounds:
     """The limits that an endpoint looks at, as C numbers; one for all with the same Limits."""
 
     limits: Limits
+    def __init__(self, limits: Limits) -> None: ...

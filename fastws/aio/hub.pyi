@@ -10,6 +10,7 @@ class Hub:
     loop: AbstractEventLoop
     read_view: memoryview
 
+    def __init__(self, loop: AbstractEventLoop) -> None: ...
     def set_deadline(self, protocol: Any, seconds: float) -> None:
         """Has ``protocol.on_deadline()`` called unless `clear_deadline` comes first."""
     def clear_deadline(self, protocol: Any) -> None:

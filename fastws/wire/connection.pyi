@@ -45,9 +45,6 @@ class Connection(MessageReader):
     close_received: bool
     controls: int
 
-    def __init__(
-        self, role: Role, limits: Limits, compression: Compression | None = None
-    ) -> None: ...
     @property
     def state(self) -> State: ...
     def receive_data(self, data: Buffer) -> None:

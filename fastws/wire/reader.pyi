@@ -12,5 +12,8 @@ class MessageReader:
     close_reason: str
     inbox: Inbox
 
+    def __init__(
+        self, role: int, limits: Limits, compression: Compression | None = None
+    ) -> None: ...
     def set_limits(self, limits: Limits) -> None:
         """Takes over other limits, from the next frame on."""
