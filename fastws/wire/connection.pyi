@@ -1,8 +1,6 @@
 from enum import IntEnum
 from typing import Literal
 
-from fastws.limits import Limits
-from fastws.wire.deflate import Compression
 from fastws.wire.frames import Opcode
 from fastws.wire.reader import MessageReader
 
