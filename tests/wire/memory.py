@@ -18,6 +18,8 @@ from fastws.wire import Connection, Opcode
 from tests.wire.drive import SHARED, connect
 
 KIB, MIB = 1024, 1024 * 1024
+# With ASAN everything takes more, and what is freed is kept for a while.
+ASAN = "asan" in os.environ.get("LD_PRELOAD", "")
 
 
 class Cost(NamedTuple):
@@ -50,7 +52,6 @@ def peak() -> int:
 
 def cost(data: bytes, *, read: int = 16 * KIB, count: int = 1, deflate: bool = False) -> Cost:
     """Runs this module with some bytes."""
-    # ASAN would keep what is freed.
     asan_options = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=0"
     env = {**os.environ, "ASAN_OPTIONS": asan_options}
     with tempfile.NamedTemporaryFile() as file:

@@ -7,12 +7,12 @@ import pytest
 from fastws.limits import Limits
 from fastws.wire import Opcode
 from tests.wire.drive import SHARED, TAKEOVER, connect, events, fails_with, receive
-from tests.wire.memory import KIB, MIB, cost
+from tests.wire.memory import ASAN, KIB, MIB, cost
 from tests.wire.reference import BINARY, CONTINUATION, PING, RSV1, TEXT, Deflater, frame
 
 LIMIT = Limits().max_message_size or 0
 # What a process needs besides: a read, its copy, pages that are touched for the first time.
-CONSTANT = 512 * KIB
+CONSTANT = 8 * MIB if ASAN else 512 * KIB
 
 
 def zeros(size: int) -> bytes:
