@@ -23,7 +23,7 @@ cdef class Writer(Receivable):
     cdef bint blocked               # the transport has the rest of a frame
     cdef double blocked_since
     cdef size_t blocked_size
-    cdef list senders               # futures of those who wait for room
+    cdef object senders             # a deque of futures, of those who wait for room
 
     cdef Done end(self) except EXC
     cdef Done resume_if_room(self) except EXC

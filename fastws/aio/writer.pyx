@@ -8,6 +8,8 @@ frame that the socket did not take, and says when that is gone. All else that is
 `pending`, where it is counted.
 """
 
+from collections import deque
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memset
 
@@ -267,10 +269,9 @@ cdef class Writer(Receivable):
             self.flush()
             if not self.blocked:
                 self._send_held_pong()
-        if not self.blocked:
-            self.let_senders_go()
-            if self.connection is not None:
-                self.resume_if_room()
+        self._let_sender_go()
+        if not self.blocked and self.connection is not None:
+            self.resume_if_room()
 
     def _send_held_pong(self):
         cdef bytes payload = self.connection.held_pong
@@ -295,14 +296,29 @@ cdef class Writer(Receivable):
         return self.write_buffer_size > self.bounds.write_buffer
 
     cdef object wait_for_room(self):
-        """Gives a future that is done when more may be sent, or nothing any more."""
+        """Gives a future that is done when its turn to send has come, or nobody's will."""
         future = self.hub.loop.create_future()
         if self.senders is None:
-            self.senders = []
+            self.senders = deque()
         self.senders.append(future)
         return future
 
+    def _let_sender_go(self):
+        """Gives those who wait their turns: one after the other, while there is room.
+
+        All at once, the first could fill that again and again, and the others would starve.
+        """
+        while self.senders:
+            if self.connection is not None and self.blocked and self.is_full():
+                break
+            future = self.senders.popleft()
+            if not future.done():
+                future.set_result(None)
+                self.hub.loop.call_soon(self._let_sender_go)
+                break
+
     cdef Done let_senders_go(self) except EXC:
+        """Ends the waiting of all, when the connection is lost."""
         if self.senders is not None:
             senders, self.senders = self.senders, None
             for future in senders:

@@ -133,8 +133,7 @@ cdef class ClientConnection(Endpoint):
 
     async def _send_later(self, message, bint compress):
         """Waits until the server has read enough of what it was sent."""
-        while self.blocked and self.is_full():
-            await self.wait_for_room()
+        await self.wait_for_room()
         self._send_message(message, compress)
 
     cdef Done _send_message(self, message, bint compress) except EXC:

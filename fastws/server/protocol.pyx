@@ -244,8 +244,7 @@ cdef class WebSocketProtocol(Endpoint):
 
     async def _send_later(self, event):
         """Waits until the client has read enough of what it was sent."""
-        while self.blocked and self.is_full():
-            await self.wait_for_room()
+        await self.wait_for_room()
         self._send_message(event)
 
     cdef Done _send_message(self, event) except EXC:
