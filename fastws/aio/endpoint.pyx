@@ -387,5 +387,8 @@ cdef class Endpoint(Writer, BufferedProtocol):
                 self.last_heard = now
         elif now - self.last_heard >= self.bounds.ping_interval:
             self.ping_sent = now
+            if self.pings:
+                # Of those before that nobody waits for, no pong has to come any more.
+                self.pings = {sent: ping for sent, ping in self.pings.items() if ping[1]}
             self._send_ping(None)
         return DONE
