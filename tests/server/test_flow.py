@@ -263,7 +263,7 @@ async def test_a_close_behind_a_full_queue_is_found() -> None:
         await receive()
         await send(ACCEPT)
         await full.wait()
-        kinds = []
+        kinds: list[str] = []
         while not kinds or kinds[-1] == "websocket.receive":
             kinds.append((await receive())["type"])
         return kinds
@@ -331,14 +331,16 @@ async def test_messages_of_all_sizes_both_ways() -> None:
 
 
 async def test_a_stuck_peer_is_no_concern_of_others() -> None:
-    async with running(echo) as server:
-        async with connected(server.address, receive_buffer=SMALL) as stuck_peer:
-            quiet = 0
-            block = frame(BINARY, b"x" * 64 * KIB)
-            while quiet < 50:
-                quiet = quiet + 1 if stuck_peer.send_some(block) < len(block) else 0
-                await asyncio.sleep(0)
-            async with connected(server.address) as peer:
-                for i in range(100):
-                    await peer.send(text(f"{i}"))
-                    assert await peer.frame() == Frame(TEXT, b"%d" % i)
+    async with (
+        running(echo) as server,
+        connected(server.address, receive_buffer=SMALL) as stuck_peer,
+    ):
+        quiet = 0
+        block = frame(BINARY, b"x" * 64 * KIB)
+        while quiet < 50:
+            quiet = quiet + 1 if stuck_peer.send_some(block) < len(block) else 0
+            await asyncio.sleep(0)
+        async with connected(server.address) as peer:
+            for i in range(100):
+                await peer.send(text(f"{i}"))
+                assert await peer.frame() == Frame(TEXT, b"%d" % i)
