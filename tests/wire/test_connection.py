@@ -250,6 +250,7 @@ def test_many_messages_wait_in_their_order() -> None:
     assert connection.inbox.count == 1000
     assert connection.inbox.size == sum(len(str(number)) for number in numbers)
     taken: list[object] = [connection.next_event() for _ in range(500)]
+    assert connection.inbox.size == sum(len(str(number)) for number in numbers[500:])
     connection.receive_data(b"".join(frame(TEXT, b"%d" % number) for number in numbers))
     taken += events(connection)
     assert taken == [(Opcode.TEXT, str(number)) for number in [*numbers, *numbers]]
