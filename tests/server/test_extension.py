@@ -1,0 +1,160 @@
+"""The ASGI extension, as docs/extension.md describes it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+import fastws
+from fastws.errors import ClientDisconnected, Disconnected
+from fastws.limits import Limits
+from fastws.wire import PreparedMessage
+from tests.server.peer import TEXT, frame, tcp
+from tests.server.serving import Receive, Running, Scope, Send, running
+
+Act = Callable[[Any, Receive, Send], Awaitable[None]]
+
+
+def app(act: Act, **options: Any) -> Any:
+    """Makes an app that accepts with options of the extension, then acts."""
+
+    async def made(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept", "fastws": options})
+        await act(scope["extensions"]["fastws"]["connection"], receive, send)
+
+    return made
+
+
+def connect(server: Running, **options: Any) -> Any:
+    return fastws.connect("ws://{}:{}/".format(*server.address), **options)
+
+
+async def test_many_messages_in_one_go() -> None:
+    taken: list[Any] = []
+
+    async def act(connection: Any, receive: Receive, send: Send) -> None:
+        while len(taken) < 2:
+            taken.extend(await connection.receive_many())
+        with pytest.raises(ClientDisconnected) as ended:
+            await connection.receive_many()
+        taken.append(ended.value.code)
+
+    async with running(app(act)) as server:
+        async with connect(server) as ws:
+            await ws.send("é")
+            await ws.send(b"\x00")
+        await server.emptied()
+    assert taken == [(1, "é"), (2, b"\x00"), 1000]
+
+
+async def test_raw_text_is_bytes_and_still_checked() -> None:
+    taken: list[Any] = []
+
+    async def act(connection: Any, receive: Receive, send: Send) -> None:
+        taken.extend(await connection.receive_many())
+        await receive()
+
+    async with running(app(act, raw=True)) as server:
+        async with connect(server) as ws:
+            await ws.send("é")
+        async with tcp(server.address) as peer:
+            await peer.open()
+            await peer.send(frame(TEXT, b"\xff"))
+            assert (await peer.closed())[0] == 1007
+        await server.emptied()
+    assert taken == [(1, "é".encode())]
+
+
+@pytest.mark.parametrize("compression", [False, True])
+@pytest.mark.parametrize("message", ["é" * 500, b"\x00" * 500, "short", b""])
+async def test_a_prepared_message_reaches_all(message: str | bytes, compression: bool) -> None:
+    members: list[Any] = []
+
+    async def act(connection: Any, receive: Receive, send: Send) -> None:
+        members.append(connection)
+        if len(members) == 3:
+            prepared = PreparedMessage(message)
+            assert [member.send_prepared(prepared) for member in members] == [True] * 3
+        await receive()
+        assert not connection.send_prepared(PreparedMessage(message))
+
+    async with running(app(act)) as server:
+        async with (
+            connect(server, compression=compression) as one,
+            connect(server, compression=compression) as two,
+            connect(server, compression=False) as three,
+        ):
+            assert [await ws.recv(timeout=5) for ws in (one, two, three)] == [message] * 3
+        await server.emptied()
+
+
+async def test_a_message_that_is_not_to_be_compressed() -> None:
+    async def act(connection: Any, receive: Receive, send: Send) -> None:
+        for compress in (True, False):
+            await send({"type": "websocket.send", "text": "a" * 5000, "compress": compress})
+        await receive()
+
+    async with running(app(act)) as server, connect(server) as ws:
+        assert [await ws.recv(timeout=5) for _ in range(2)] == ["a" * 5000] * 2
+
+
+async def test_no_compression_for_this_connection() -> None:
+    async def act(connection: Any, receive: Receive, send: Send) -> None:
+        await receive()
+
+    async with running(app(act, compression=False)) as server, connect(server) as ws:
+        assert ws.compression is None
+
+
+async def test_limits_of_this_connection() -> None:
+    async def act(connection: Any, receive: Receive, send: Send) -> None:
+        await receive()
+
+    limits = Limits(max_message_size=10)
+    async with running(app(act, limits=limits)) as server, connect(server) as ws:
+        await ws.send("a" * 11)
+        with pytest.raises(Disconnected) as ended:
+            await ws.recv(timeout=5)
+        assert ended.value.code == 1009
+
+
+async def test_pings_are_received_by_who_asks() -> None:
+    taken: list[Any] = []
+
+    async def act(connection: Any, receive: Receive, send: Send) -> None:
+        taken.append(await receive())
+        await receive()
+
+    async with running(app(act, observe_control=True)) as server, connect(server) as ws:
+        assert await ws.ping() > 0
+        await ws.close()
+        await server.emptied()
+    assert taken[0]["type"] == "fastws.ping"
+
+
+async def test_a_ping_tells_the_round_trip() -> None:
+    async def act(connection: Any, receive: Receive, send: Send) -> None:
+        assert connection.rtt == 0
+        elapsed = await connection.ping()
+        assert 0 < elapsed == connection.rtt
+        await send({"type": "websocket.send", "text": "done"})
+        await receive()
+
+    async with running(app(act)) as server, connect(server) as ws:
+        assert await ws.recv(timeout=5) == "done"
+
+
+async def test_abort_ends_tcp_without_a_close_frame() -> None:
+    async def act(connection: Any, receive: Receive, send: Send) -> None:
+        assert connection.write_buffer_size == 0
+        connection.abort()
+        assert (await receive())["code"] == 1006
+        assert connection.closing() == (1006, "", False)
+
+    async with running(app(act)) as server:
+        async with connect(server) as ws:
+            with pytest.raises(Disconnected) as ended:
+                await ws.recv(timeout=5)
+            assert (ended.value.code, ended.value.clean) == (1006, False)
+        await server.emptied()
