@@ -36,7 +36,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             peer that is that far behind is closed, with 1008.
         max_header_size: bytes of the request line and the headers. Above it: 414 or 431.
         max_header_count: headers of a request. Above it: 431.
-        max_connections: open connections of one process. Above it: 503.
+        max_connections: open connections of one process. Above it: 503, or, far above it, the
+            end of TCP at once.
         handshake_timeout: from the first byte (or the connection) to the end of the request
             head. After it: 408.
         message_timeout: from the first to the last byte of one message. After it: 1008.

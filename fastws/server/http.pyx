@@ -24,11 +24,19 @@ from fastws.wire.frames cimport DONE, EXC, Done
 # A mistake in the environment ends the start of a server, not each of its connections.
 Limits.read(os.environ)
 
+cdef enum:
+    # Connections above the limit that are let in to be told so, by a 503. All others are not: their
+    # file descriptors are for those who are here.
+    TOLD = 32
+
 
 cdef class HttpProtocol(WebSocketProtocol):
     def connection_made(self, transport):
         WebSocketProtocol.connection_made(self, transport)
-        if self.limits.handshake_timeout is not None:
+        limit = self.limits.max_connections
+        if limit is not None and len(self.server_state.connections) > limit + TOLD:
+            transport.abort()
+        elif self.limits.handshake_timeout is not None:
             self.hub.set_deadline(self, self.limits.handshake_timeout)
 
     def on_deadline(self):

@@ -50,4 +50,6 @@ cdef tuple describe(dict scope):
     another line.
     """
     client = scope["client"]
-    return f"{client[0]}:{client[1]}" if client else "", quote(scope["path"])
+    # Proxies tell who the client is, and so do clients whom they let.
+    name = f"{quote(client[0], ':%')}:{client[1]}" if client else ""
+    return name, quote(scope["path"])
