@@ -1,0 +1,150 @@
+"""What runs out: patience, connections, file descriptors (T16, T26)."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from fastws.limits import Limits
+from tests.processes import PATIENCE, Server
+from tests.server.peer import TEXT, Address, Frame, Peer, connected, request, tcp, text, upgrade
+from tests.server.serving import Receive, Scope, Send, hello, running, until
+
+ONE_LOOP = pytest.mark.parametrize("anyio_backend", ["uvloop"], indirect=True)  # of the peers
+
+
+async def echoes(peer: Peer) -> None:
+    """Asserts that a WebSocket is alive."""
+    await peer.send(text("x"))
+    assert await peer.frame() == Frame(TEXT, b"x")
+
+
+async def until_served(address: Address) -> None:
+    """Tries until a new connection is served."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with suppress(AssertionError, ConnectionError, EOFError):
+                async with connected(address) as peer:
+                    await echoes(peer)
+                    return
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\n", upgrade()[:-1]])
+async def test_half_a_handshake_does_not_keep_others_out(sent: bytes) -> None:
+    """T16: hundreds of clients that begin and do not go on."""
+    limits = Limits(handshake_timeout=0.5, close_timeout=0.1)
+    async with running(hello, limits) as server:
+        slow = [await Peer.connect(server.address) for _ in range(200)]
+        for peer in slow:
+            if sent:
+                await peer.send(sent)
+        for _ in range(10):
+            async with connected(server.address) as good:
+                await echoes(good)
+        async with connected(server.address) as good:
+            for peer in slow:
+                rest = await peer.rest()
+                assert rest == b"" or rest.startswith(b"HTTP/1.1 408 ")
+                peer.close()
+            await until(lambda: len(server.connections) == 1)
+            await echoes(good)
+
+
+async def test_connections_have_a_limit() -> None:
+    async with (
+        running(hello, Limits(max_connections=3)) as server,
+        connected(server.address) as one,
+        connected(server.address) as two,
+    ):
+        async with connected(server.address):
+            async with tcp(server.address) as peer:
+                await peer.send(upgrade())
+                assert (await peer.refused())[0] == 503
+            async with tcp(server.address) as peer:
+                await peer.dribble(upgrade())
+                assert (await peer.refused())[0] == 503
+        await until(lambda: len(server.connections) == 2)
+        async with connected(server.address) as three:
+            for peer in (one, two, three):
+                await echoes(peer)
+
+
+async def test_far_above_the_limit_nobody_is_let_in() -> None:
+    """Connections that say nothing must not take what others need."""
+    async with (
+        running(hello, Limits(max_connections=3)) as server,
+        connected(server.address) as good,
+    ):
+        many = [await Peer.connect(server.address) for _ in range(100)]
+        for peer in many[-10:]:
+            assert await peer.gone() == b""
+        assert len(server.connections) <= 3 + 32
+        await echoes(good)
+        for peer in many:
+            peer.close()
+        await until_served(server.address)
+
+
+async def test_a_full_server_still_answers_plain_http() -> None:
+    """A health check, for one."""
+    async with (
+        running(hello, Limits(max_connections=1)) as server,
+        connected(server.address),
+        tcp(server.address) as peer,
+    ):
+        await peer.send(request())
+        assert (await peer.head()).status == 200
+
+
+async def test_refused_connections_do_not_count_for_long() -> None:
+    """Whoever is refused, and keeps TCP open, does not keep the next one out."""
+    limits = Limits(max_connections=20, close_timeout=0.1)
+    async with running(hello, limits) as server:
+        peers = [await Peer.connect(server.address) for _ in range(40)]
+        for peer in peers:
+            await peer.send(upgrade(line=b"POST /ws HTTP/1.1"))
+        await server.emptied()
+        async with connected(server.address) as good:
+            await echoes(good)
+        for peer in peers:
+            peer.close()
+
+
+@ONE_LOOP
+@pytest.mark.parametrize("options", ["", "--max-connections 10"])
+async def test_without_file_descriptors(options: str, spawn: Callable[..., Server]) -> None:
+    """T26: those who are there go on, those who come wait, the log stays readable.
+
+    Not so on asyncio: that accepts all who wait before anyone hears of the first of them, and
+    logs each failure, up to CPython 3.13 2048 times.
+    """
+    limited = f"ulimit -n 64; exec {sys.executable} -m fastws.cli run "
+    process = spawn("sh", "-c", f"{limited} tests.server.apps:app --port 0 {options}")
+    address = ("127.0.0.1", int(process.wait_for(r"running on http://[\d.]+:(\d+)")[1]))
+    async with connected(address) as old:
+        many = [await Peer.connect(address) for _ in range(100)]
+        for _ in range(20):
+            await echoes(old)
+            await asyncio.sleep(0.01)
+        for peer in many:
+            peer.close()
+        await until_served(address)
+        await echoes(old)
+    assert process.output.count("\n") < 300
+
+
+async def test_an_app_that_blocks_nobody() -> None:
+    """One that never answers the handshake holds one connection, and no more."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/never":
+            await asyncio.Event().wait()
+        await hello(scope, receive, send)
+
+    async with running(app) as server, tcp(server.address) as peer:
+        await peer.send(upgrade("/never"))
+        async with connected(server.address) as good:
+            await echoes(good)
