@@ -4,5 +4,4 @@
 - `awaitables`: what ``receive()`` and ``send()`` return, and the direct wake-up of a task
 - `writer`: frames to the socket, or to where they wait for it
 - `endpoint`: reads, flow control, heartbeat, closing
-- `bounds`: the limits, as C numbers
 """

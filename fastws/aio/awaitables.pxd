@@ -4,7 +4,7 @@
 from cpython.object cimport PyObject
 
 from fastws.aio.hub cimport Member
-from fastws.wire.frames cimport EXC, Done
+from fastws.wire.frames cimport EXC, Done, flag
 
 
 cdef class Receivable(Member):
@@ -17,6 +17,7 @@ cdef class Receivable(Member):
     cdef bint has_next(self) noexcept
     cdef object take_next(self, bint many)
     cdef Done wake(self, bint idle) except EXC
+    cdef Done on_task_done(self, object task) except EXC
     cdef Waiter _park(self)
     cdef void _unpark(self, Waiter waiter)
 
@@ -25,8 +26,8 @@ cdef class Waiter:
     """What a task waits for: as much of a future as a task needs, without its loop turn."""
 
     cdef Receivable source
-    cdef public bint _asyncio_future_blocking
-    cdef bint is_done
+    cdef public flag _asyncio_future_blocking
+    cdef flag is_done
     cdef object cancelled_error     # a CancelledError once cancelled
     cdef object callback
     cdef object context
@@ -42,11 +43,11 @@ cdef class Driver:
     cdef Receivable source
     cdef object app                 # the app's coroutine
     cdef object task
-    cdef bint ahead                 # a step without the task has left something for it:
+    cdef flag ahead                 # a step without the task has left something for it:
+    cdef flag returned
+    cdef flag cancel_asked          # the app has cancelled its own task in such a step
     cdef object yielded             # what the app yielded, or returned
-    cdef bint returned
     cdef object error               # or raised
-    cdef bint cancel_asked          # the app has cancelled its own task in such a step
 
     cdef Done resume(self, Waiter waiter) except EXC
     cdef int step(self, PyObject **result) except -1
@@ -57,7 +58,7 @@ cdef class Receive:
 
     cdef Receivable source
     cdef Waiter waiter              # while parked
-    cdef bint many
+    cdef flag many
 
     cdef object step(self)
 

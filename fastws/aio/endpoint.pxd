@@ -5,23 +5,22 @@ from libc.stdint cimport uint8_t, uint32_t
 
 from fastws.aio.writer cimport Writer
 from fastws.wire.connection cimport Connection
-from fastws.wire.frames cimport EXC, Done
+from fastws.wire.frames cimport EXC, Done, flag
 from fastws.wire.prepared cimport PreparedMessage
 
 
 cdef class Endpoint(Writer):
     cdef object __weakref__
-    cdef bint read_by_loop          # never from within a call of the app, as TLS may
-
-    cdef bint reading_paused
-    cdef bint ended                 # TCP is being closed
+    cdef flag read_by_loop          # never from within a call of the app, as TLS may
+    cdef flag reading_paused
+    cdef flag ended                 # TCP is being closed
+    cdef flag heard                 # something came since the last sweep
 
     # What the sweep looks at.
-    cdef bint heard                 # something came since the last sweep
+    cdef uint32_t message_mark
     cdef double last_heard
     cdef double closing_since
     cdef double message_since
-    cdef uint32_t message_mark
 
     # Pings: those on their way, by payload; and how many controls the peer sent, for its rate.
     cdef dict pings

@@ -14,7 +14,6 @@ from fastws.errors import Disconnected
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
-from fastws.aio.bounds cimport bounds_of
 from fastws.wire.frames cimport DONE, OP_PING, Output
 from fastws.wire.reader cimport Phase
 
@@ -55,11 +54,10 @@ cdef class Endpoint(Writer, BufferedProtocol):
 
     cdef Done open(self, Connection connection) except EXC:
         """Starts the WebSocket, once the handshake is done."""
-        self.bounds = bounds_of(connection.limits)
         self.connection = connection
         self.is_server = connection.is_server
         self.last_heard = self.hub.loop.time()
-        return self.hub.join(self, self.bounds.shortest)
+        return self.hub.join(self, self.connection.bounds.shortest)
 
     def get_buffer(self, size_hint):
         return self.hub.read_view
@@ -161,8 +159,8 @@ cdef class Endpoint(Writer, BufferedProtocol):
         if self.reading_paused or self.lost or connection.phase != Phase.OPEN:
             return DONE
         if (
-            connection.inbox.count > self.bounds.queue_messages
-            or connection.inbox.size > self.bounds.queue_size
+            connection.inbox.count > self.connection.bounds.queue_messages
+            or connection.inbox.size > self.connection.bounds.queue_size
             or (self.blocked and self.is_full())
         ) and not self.transport.is_closing():
             self.reading_paused = True
@@ -175,8 +173,8 @@ cdef class Endpoint(Writer, BufferedProtocol):
         if not self.reading_paused or self.lost or self.transport.is_closing():
             return DONE
         if connection.phase == Phase.OPEN and (
-            connection.inbox.count > self.bounds.queue_messages // 4
-            or connection.inbox.size > self.bounds.queue_size // 4
+            connection.inbox.count > self.connection.bounds.queue_messages // 4
+            or connection.inbox.size > self.connection.bounds.queue_size // 4
             or self.blocked
         ):
             return DONE
@@ -195,7 +193,7 @@ cdef class Endpoint(Writer, BufferedProtocol):
         cdef bytes frame
         if self.lost or not self.connection.may_send():
             return False
-        if self.blocked and self.write_buffer_size > self.bounds.unsent:
+        if self.blocked and self.write_buffer_size > self.connection.bounds.unsent:
             self.begin_close(1008, "slow consumer")
             return False
         frame = message.frame_for(self.connection)
@@ -300,6 +298,7 @@ cdef class Endpoint(Writer, BufferedProtocol):
     cdef Done _on_controls(self) except EXC:
         """Matches pongs with our pings, and holds the peer to its rate."""
         cdef Connection connection = self.connection
+        cdef uint32_t rate = connection.bounds.ping_rate
         cdef double now = self.hub.loop.time()
         if connection.last_pong is not None:
             if self.pings is not None and connection.last_pong in self.pings:
@@ -309,10 +308,8 @@ cdef class Endpoint(Writer, BufferedProtocol):
             self.controls_since = now
             self.controls_counted = self.controls_seen
         self.controls_seen = connection.controls
-        if self.bounds.ping_rate and (
-            self.controls_seen - self.controls_counted > self.bounds.ping_rate
-        ):
-            connection.fail(1008, f"over {self.bounds.ping_rate} pings and pongs in a second")
+        if rate and self.controls_seen - self.controls_counted > rate:
+            connection.fail(1008, f"over {rate} pings and pongs in a second")
         return DONE
 
     cdef Done _on_pong(self) except EXC:
@@ -333,7 +330,7 @@ cdef class Endpoint(Writer, BufferedProtocol):
 
     cdef Done sweep(self, double now) except EXC:
         if self.closing_since:
-            if now - self.closing_since >= self.bounds.close_timeout:
+            if now - self.closing_since >= self.connection.bounds.close_timeout:
                 self.abort()
             return DONE
         if self.heard:
@@ -341,14 +338,14 @@ cdef class Endpoint(Writer, BufferedProtocol):
             self.last_heard = now
             self.ping_sent = 0
         self._sweep_message(now)
-        if self.bounds.ping_interval and self.connection.phase == Phase.OPEN:
+        if self.connection.bounds.ping_interval and self.connection.phase == Phase.OPEN:
             self._sweep_ping(now)
         return DONE
 
     cdef Done _sweep_message(self, double now) except EXC:
         """Fails a peer that began a message and does not come to its end."""
         cdef Connection connection = self.connection
-        if not self.bounds.message_timeout:
+        if not self.connection.bounds.message_timeout:
             return DONE
         if not connection.in_message():
             self.message_since = 0
@@ -358,13 +355,14 @@ cdef class Endpoint(Writer, BufferedProtocol):
         elif self.reading_paused:
             # The delay is ours.
             self.message_since = now
-        elif now - self.message_since >= self.bounds.message_timeout:
+        elif now - self.message_since >= self.connection.bounds.message_timeout:
             self.fail(1008, "a message took too long")
         return DONE
 
     cdef Done _sweep_ping(self, double now) except EXC:
         """Pings a silent peer; gives up on one that stays silent, or that takes nothing."""
-        cdef double patience = self.bounds.ping_interval + self.bounds.ping_timeout
+        cdef double interval = self.connection.bounds.ping_interval
+        cdef double timeout = self.connection.bounds.ping_timeout
         cdef size_t size
         if self.blocked:
             # A ping would wait behind what the peer does not read; look whether it reads.
@@ -372,7 +370,7 @@ cdef class Endpoint(Writer, BufferedProtocol):
             if size < self.blocked_size or not self.blocked_size:
                 self.blocked_since = now
             self.blocked_size = size
-            if self.bounds.ping_timeout and now - self.blocked_since >= patience:
+            if timeout and now - self.blocked_since >= interval + timeout:
                 self.connection.fail(1008, "nothing was read for too long")
                 self.on_failed()
                 self.abort()
@@ -380,12 +378,12 @@ cdef class Endpoint(Writer, BufferedProtocol):
             # What the peer sends, pongs too, waits for our app: its silence says nothing.
             self.last_heard = now
         elif self.ping_sent:
-            if self.bounds.ping_timeout and now - self.ping_sent >= self.bounds.ping_timeout:
+            if timeout and now - self.ping_sent >= timeout:
                 self.fail(1011, "keepalive ping timeout")
-            elif not self.bounds.ping_timeout and now - self.ping_sent >= self.bounds.ping_interval:
+            elif not timeout and now - self.ping_sent >= interval:
                 self.ping_sent = 0
                 self.last_heard = now
-        elif now - self.last_heard >= self.bounds.ping_interval:
+        elif now - self.last_heard >= interval:
             self.ping_sent = now
             if self.pings:
                 # Of those before that nobody waits for, no pong has to come any more.

@@ -3,7 +3,7 @@
 
 from libc.stdint cimport uint8_t
 
-from fastws.wire.frames cimport EXC, Done, Output
+from fastws.wire.frames cimport EXC, Done, Output, flag
 
 
 cdef class Member:
@@ -12,7 +12,7 @@ cdef class Member:
     cdef Hub hub
     cdef Member before              # neighbours in `hub.members`; a member has both
     cdef Member after
-    cdef bint dirty                 # in `hub.dirty`, to be flushed in this turn of the loop
+    cdef flag dirty                 # in `hub.dirty`, to be flushed in this turn of the loop
 
     cdef Done flush(self) except EXC
     cdef Done sweep(self, double now) except EXC
@@ -22,6 +22,7 @@ cdef class Hub:
     cdef readonly object loop
     cdef unsigned long thread       # that the loop runs in
     cdef object done                # a future that is: see Waiter.resume
+    cdef object context             # for callbacks that need none of their own
     # Reads of all connections go here: the bytes live until the next read of any of them.
     cdef bytearray read_buffer
     cdef readonly object read_view

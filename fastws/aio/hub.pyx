@@ -7,6 +7,7 @@ sweeps over all connections for pings, deadlines and handshakes that take too lo
 
 import math
 import threading
+from contextvars import copy_context
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
 
@@ -43,6 +44,7 @@ cdef class Hub:
         self.thread = threading.get_ident()
         self.done = loop.create_future()
         self.done.set_result(None)
+        self.context = copy_context()
         self.read_buffer = bytearray(READ_SIZE)
         self.read_view = memoryview(self.read_buffer)
         # Stays valid: an exported bytearray cannot be resized.

@@ -4,23 +4,21 @@
 from libc.stdint cimport uint8_t
 
 from fastws.aio.awaitables cimport Receivable
-from fastws.aio.bounds cimport Bounds
 from fastws.wire.connection cimport Connection
-from fastws.wire.frames cimport EXC, Done, Output
+from fastws.wire.frames cimport EXC, Done, Output, flag
 
 
 cdef class Writer(Receivable):
     cdef readonly object transport
     cdef readonly Connection connection     # None until the handshake is done
-    cdef Bounds bounds
     cdef int fd                     # for direct writes; -1 with TLS, and once closing
-    cdef bint is_server
-    cdef bint lost
+    cdef flag is_server
+    cdef flag lost
+    cdef flag blocked               # the transport has the rest of a frame
 
     cdef Output out                 # while a read lasts
     cdef list pending               # whole frames
     cdef size_t pending_size
-    cdef bint blocked               # the transport has the rest of a frame
     cdef double blocked_since
     cdef size_t blocked_size
     cdef object senders             # a deque of futures, of those who wait for room

@@ -293,7 +293,7 @@ cdef class Writer(Receivable):
 
     cdef bint is_full(self) except -1:
         """Tells whether a sender has to wait; asked only while blocked."""
-        return self.write_buffer_size > self.bounds.write_buffer
+        return self.write_buffer_size > self.connection.bounds.write_buffer
 
     cdef object wait_for_room(self):
         """Gives a future that is done when its turn to send has come, or nobody's will."""

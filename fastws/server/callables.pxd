@@ -3,15 +3,15 @@
 
 from cpython.object cimport PyObject
 
-ctypedef object (*Method)(object owner, object event)
+from fastws.wire.frames cimport EXC, Done
+
 ctypedef object (*Vectorcall)(object self, PyObject *const *args, size_t count, PyObject *names)
 
 
 cdef class AsgiCallable:
     cdef Vectorcall vectorcall
     cdef object owner
-    cdef Method method
-    cdef int arguments
 
 
-cdef AsgiCallable asgi_callable(object owner, Method method, int arguments)
+cdef AsgiCallable asgi_callable(object owner, Vectorcall vectorcall)
+cdef Done expect_arguments(Py_ssize_t expected, size_t count, PyObject *names) except EXC

@@ -11,6 +11,8 @@ from asyncio import coroutines
 
 from cpython.object cimport PyTypeObject
 
+from fastws.wire.frames cimport DONE
+
 cdef extern from "callables.h":
     void install_vectorcall "fastws_install_vectorcall" (PyTypeObject *type, Py_ssize_t offset)
     int set_type_attribute "fastws_set_type_attribute" (
@@ -32,27 +34,25 @@ cdef class AsgiCallable:
     pass
 
 
-cdef object _call(object self, PyObject *const *args, size_t count, PyObject *names):
-    cdef AsgiCallable called = <AsgiCallable>self
+cdef Done expect_arguments(Py_ssize_t expected, size_t count, PyObject *names) except EXC:
+    """Checks what a vectorcall function was called with: positional arguments, and how many."""
     cdef Py_ssize_t n = PyVectorcall_NARGS(count)
-    if n != called.arguments or names != NULL:
-        raise TypeError(f"expected {called.arguments} positional arguments, got {n}")
-    return called.method(called.owner, <object>args[0] if n else None)
+    if n != expected or names != NULL:
+        raise TypeError(f"expected {expected} positional arguments, got {n}")
+    return DONE
 
 
-cdef AsgiCallable asgi_callable(object owner, Method method, int arguments):
+cdef AsgiCallable asgi_callable(object owner, Vectorcall vectorcall):
     cdef AsgiCallable made = AsgiCallable.__new__(AsgiCallable)
-    made.vectorcall = _call
+    made.vectorcall = vectorcall
     made.owner = owner
-    made.method = method
-    made.arguments = arguments
     return made
 
 
 for _name, _value in _marks().items():
     set_type_attribute(<PyTypeObject *>AsgiCallable, _name, _value)
 
-cdef AsgiCallable _first = asgi_callable(None, NULL, 0)
+cdef AsgiCallable _first = asgi_callable(None, NULL)
 install_vectorcall(
     <PyTypeObject *>AsgiCallable, <char *>&_first.vectorcall - <char *><PyObject *>_first
 )

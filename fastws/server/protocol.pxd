@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t
 
 from fastws.aio.endpoint cimport Endpoint
 from fastws.wire.deflate cimport Compression
-from fastws.wire.frames cimport EXC, Done
+from fastws.wire.frames cimport EXC, Done, flag
 from fastws.wire.handshake cimport UpgradeRequest
 
 
@@ -26,8 +26,8 @@ cdef class WebSocketProtocol(Endpoint):
     cdef dict scope                 # once there is a request
     cdef bytearray early_bytes
     cdef Stage stage
-    cdef bint connect_taken
-    cdef int disconnects
+    cdef flag connect_taken
+    cdef uint8_t disconnects
     cdef object denial              # status and headers, until the first of the body
 
     cdef object send(self, event)

@@ -25,13 +25,14 @@ from fastws.wire.connection import Role
 from fastws.wire.deflate import negotiate
 from fastws.wire.handshake import accept_response, http_response, parse_request, refusal
 
+from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t
 
 from fastws.aio.awaitables cimport Receive
 from fastws.aio.endpoint cimport Endpoint
 from fastws.aio.hub cimport hub_of
 from fastws.server.addresses cimport client_address, server_address
-from fastws.server.callables cimport asgi_callable
+from fastws.server.callables cimport AsgiCallable, asgi_callable, expect_arguments
 from fastws.server.scope cimport describe, websocket_scope
 from fastws.wire.connection cimport Connection
 from fastws.wire.deflate cimport Compression
@@ -104,13 +105,12 @@ cdef class WebSocketProtocol(Endpoint):
         self.app_state = None
         if early:
             self.early_bytes = bytearray(early)
-        receive = asgi_callable(self, _receive, 0)
-        send = asgi_callable(self, _send, 1)
+        receive = asgi_callable(self, _receive)
+        send = asgi_callable(self, _send)
         driver = Driver(_run(config.loaded_app, self.scope, receive, send), self)
         task = self.hub.loop.create_task(driver)
         driver.drive(task)
         self.server_state.tasks.add(task)
-        task.add_done_callback(self._on_app_done)
 
     cdef Done early(self, uint8_t *data, size_t n) except EXC:
         """Keeps what comes before the app has accepted, up to a bound; then TCP holds it."""
@@ -392,7 +392,7 @@ cdef class WebSocketProtocol(Endpoint):
 
     # The ends.
 
-    def _on_app_done(self, task):
+    cdef Done on_task_done(self, object task) except EXC:
         self.server_state.tasks.discard(task)
         error = None
         if task.cancelled():
@@ -404,7 +404,7 @@ cdef class WebSocketProtocol(Endpoint):
         elif task.result() is not None:
             logger.error("ASGI callable should return None, but returned '%s'.", task.result())
         if self.lost:
-            return
+            return DONE
         if self.stage == Stage.OPEN:
             if error is None:
                 self.begin_close(1000, "")
@@ -418,6 +418,7 @@ cdef class WebSocketProtocol(Endpoint):
         elif self.stage == Stage.DENYING and self.denial is None:
             self._close_tcp()
         self.stage = Stage.CLOSED
+        return DONE
 
     def shutdown(self):
         """Called by uvicorn when the server shuts down."""
@@ -451,15 +452,18 @@ cdef class WebSocketProtocol(Endpoint):
             logger.info('%s - "WebSocket %s" %s', *describe(self.scope), outcome)
 
 
-cdef object _receive(object protocol, object _):
+cdef object _receive(object self, PyObject *const *args, size_t count, PyObject *names):
     """The ASGI ``receive``; see `fastws.aio.awaitables` for what it returns."""
     cdef Receive awaitable = Receive.__new__(Receive)
-    awaitable.source = <WebSocketProtocol>protocol
+    expect_arguments(0, count, names)
+    awaitable.source = <WebSocketProtocol>(<AsgiCallable>self).owner
     return awaitable
 
 
-cdef object _send(object protocol, object event):
-    return (<WebSocketProtocol>protocol).send(event)
+cdef object _send(object self, PyObject *const *args, size_t count, PyObject *names):
+    """The ASGI ``send``."""
+    expect_arguments(1, count, names)
+    return (<WebSocketProtocol>(<AsgiCallable>self).owner).send(<object>args[0])
 
 
 # Copying a dict and replacing a value is cheaper than inserting two.

@@ -6,6 +6,7 @@
 - `opening`: the same from the other end: a URI to a request, a response to what was agreed on
 - `reader`: frames to messages: reassembly, UTF-8, limits; `inbox`: where they wait
 - `connection`: control frames, the closing handshake, sending; both roles
+- `bounds`: limits, as C numbers
 - `prepared`: a message encoded once for many connections
 """
 

@@ -3,18 +3,18 @@
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from fastws.wire.frames cimport EXC, Done, Output
+from fastws.wire.frames cimport EXC, Done, Output, flag
 from fastws.wire.reader cimport MessageReader, Phase
 
 
 cdef class Connection(MessageReader):
-    cdef public bint observe_control    # pings and pongs are delivered, too
-    cdef readonly bint close_received
+    cdef public flag observe_control    # pings and pongs are delivered, too
+    cdef readonly flag close_received
+    cdef flag close_reported
     cdef readonly uint32_t controls     # pings and pongs received so far
     cdef bytes held_pong                # the newest ping's payload, while output is blocked
     cdef bytes last_pong                # the newest pong's payload; whoever looks takes it away
     cdef Output out                     # for users of the Python API; made when first needed
-    cdef bint close_reported
 
     cdef Done write_message(
         self, uint8_t opcode, const uint8_t *data, size_t n, bint compress, Output out

@@ -17,6 +17,11 @@ cdef extern from "mask.h" nogil:
     bint utf8_feed "fastws_utf8_feed" (Utf8State *state, const uint8_t *data, size_t n) noexcept
 
 
+# A truth value in one byte: the fields of connections add up, and `bint` is an int.
+cdef extern from "stdbool.h":
+    ctypedef bint flag "bool"
+
+
 # What a function returns that is called for its effect: nothing to count references on.
 cdef enum Done:
     DONE = 0

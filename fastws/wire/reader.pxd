@@ -2,10 +2,11 @@
 """Frames to messages (RFC 6455 sections 5.4 and 5.6), within limits."""
 
 from cpython.object cimport PyObject
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from fastws.wire.bounds cimport Bounds
 from fastws.wire.deflate cimport Compression
-from fastws.wire.frames cimport EXC, Done, Header, Output, Utf8State
+from fastws.wire.frames cimport EXC, Done, Header, Output, Utf8State, flag
 from fastws.wire.inbox cimport Inbox
 
 
@@ -19,33 +20,29 @@ cdef enum Phase:
 
 cdef class MessageReader:
     # Configuration.
-    cdef readonly object limits
+    cdef Bounds bounds
     cdef readonly Compression compression
-    cdef bint is_server
-    cdef public bint raw                # text is delivered as the bytes of its UTF-8
-    cdef size_t max_frame
-    cdef size_t max_message
-    cdef size_t max_wire
-    cdef uint32_t max_tiny
+    cdef flag is_server
+    cdef public flag raw                # text is delivered as the bytes of its UTF-8
 
-    cdef Phase phase
-    cdef readonly int close_code        # how it ended: the peer's code, or ours if we failed it
+    cdef readonly uint16_t close_code   # how it ended: the peer's code, or ours if we failed it
     cdef readonly str close_reason
+    cdef Phase phase
 
     # The frame that is being read. `header` collects one that is cut by the end of a read.
     cdef uint8_t header[14]
     cdef uint8_t header_size
-    cdef bint in_frame
+    cdef flag in_frame
     cdef uint8_t frame_first
+    cdef uint8_t message_opcode         # 0: between messages
+    cdef flag message_compressed
+    cdef uint8_t control_size
     cdef uint32_t frame_key             # rotated as the payload is consumed
     cdef size_t frame_left
     cdef bytes control                  # payload of an unfinished control frame
-    cdef Py_ssize_t control_size
 
     # The message that is being read. `buffer` is an over-long bytes object, owned, with
     # `message_size` bytes in use; nobody else sees it before it is cut to size.
-    cdef uint8_t message_opcode         # 0: between messages
-    cdef bint message_compressed
     cdef PyObject *buffer
     cdef size_t message_size
     cdef size_t wire_size

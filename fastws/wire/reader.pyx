@@ -10,9 +10,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport SIZE_MAX, UINT32_MAX
 from libc.string cimport memcpy
 
+from fastws.wire.bounds cimport bounds_of
 from fastws.wire.deflate cimport INFLATED_CORRUPT, INFLATED_TOO_BIG, Inflated
 from fastws.wire.frames cimport (
     CONTROL,
@@ -53,11 +53,6 @@ cdef enum:
 cdef Output _scratch = Output()
 
 
-cdef size_t _bound(limit) except? 0:
-    # Half of the range, so that one more than a limit is a number, too.
-    return SIZE_MAX >> 1 if limit is None else min(limit, SIZE_MAX >> 1)
-
-
 cdef class MessageReader:
     def __init__(self, role, limits, Compression compression=None):
         self.is_server = int(role) == 0
@@ -72,12 +67,11 @@ cdef class MessageReader:
 
     def set_limits(self, limits):
         """Takes over other limits, from the next frame on."""
-        self.limits = limits
-        self.max_frame = _bound(limits.max_frame_size)
-        self.max_message = _bound(limits.max_message_size)
-        self.max_wire = _bound(limits.max_wire_size)
-        tiny = limits.max_tiny_fragments
-        self.max_tiny = UINT32_MAX if tiny is None else min(tiny, UINT32_MAX)
+        self.bounds = bounds_of(limits)
+
+    @property
+    def limits(self):
+        return self.bounds.limits
 
     cdef bint in_message(self) noexcept:
         """Tells whether the end of a message is awaited, or of a frame, or of its header."""
@@ -215,31 +209,31 @@ cdef class MessageReader:
         """Checks a data frame against the limits."""
         # `have > limit - n`, once n is known to be within the limit: a sum of what the peer chose
         # could wrap around, and `limit - have` below zero, where a limit was lowered meanwhile.
-        if length > self.max_frame:
-            self.fail(1009, f"a frame has {length} bytes, the limit is {self.max_frame}")
+        if length > self.bounds.max_frame:
+            self.fail(1009, f"a frame has {length} bytes, the limit is {self.bounds.max_frame}")
             return False
         if not self.message_compressed and (
-            length > self.max_message or self.message_size > self.max_message - length
+            length > self.bounds.max_message or self.message_size > self.bounds.max_message - length
         ):
             self.fail(
                 1009,
                 f"a message has {self.message_size} + {length} bytes or more, "
-                f"the limit is {self.max_message}",
+                f"the limit is {self.bounds.max_message}",
             )
             return False
         if (
-            header_size + length > self.max_wire
-            or self.wire_size > self.max_wire - (header_size + length)
+            header_size + length > self.bounds.max_wire
+            or self.wire_size > self.bounds.max_wire - (header_size + length)
         ):
-            self.fail(1009, f"a message takes over {self.max_wire} bytes on the wire")
+            self.fail(1009, f"a message takes over {self.bounds.max_wire} bytes on the wire")
             return False
         self.wire_size += header_size + length
         if length < TINY_FRAGMENT and (first & (FIN | OPCODE)) not in (
             FIN | OP_TEXT, FIN | OP_BINARY
         ):
             self.tiny_fragments += 1
-            if self.tiny_fragments > self.max_tiny:
-                self.fail(1008, f"a message has over {self.max_tiny} tiny fragments")
+            if self.tiny_fragments > self.bounds.max_tiny:
+                self.fail(1008, f"a message has over {self.bounds.max_tiny} tiny fragments")
                 return False
         return True
 
@@ -325,9 +319,9 @@ cdef class MessageReader:
     cdef Done _inflate(self, uint8_t *data, size_t n, uint8_t opcode) except EXC:
         cdef Inflated code
         _scratch.size = 0
-        code = self.compression.decompress(data, n, self.max_message, _scratch)
+        code = self.compression.decompress(data, n, self.bounds.max_message, _scratch)
         if code == INFLATED_TOO_BIG:
-            self.fail(1009, f"a message inflates to over {self.max_message} bytes")
+            self.fail(1009, f"a message inflates to over {self.bounds.max_message} bytes")
         elif code == INFLATED_CORRUPT:
             self.fail(1007, "a compressed message is corrupt")
         else:

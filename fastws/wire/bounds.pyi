@@ -1,7 +1,7 @@
 from fastws.limits import Limits
 
 class Bounds:
-    """The limits that an endpoint looks at, as C numbers; one for all with the same Limits."""
+    """Limits as C numbers; one for all connections with the same `Limits`."""
 
     limits: Limits
     def __init__(self, limits: Limits) -> None: ...

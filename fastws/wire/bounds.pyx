@@ -1,10 +1,21 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-"""The limits that an endpoint looks at, as C numbers."""
+"""Limits as C numbers."""
+
+from libc.stdint cimport SIZE_MAX, UINT32_MAX
+
+
+cdef size_t _size(limit) except? 0:
+    return SIZE_MAX >> 1 if limit is None else min(limit, SIZE_MAX >> 1)
 
 
 cdef class Bounds:
     def __init__(self, limits):
         self.limits = limits
+        self.max_frame = _size(limits.max_frame_size)
+        self.max_message = _size(limits.max_message_size)
+        self.max_wire = _size(limits.max_wire_size)
+        tiny = limits.max_tiny_fragments
+        self.max_tiny = UINT32_MAX if tiny is None else min(tiny, UINT32_MAX)
         self.queue_messages = limits.max_queue_messages
         self.queue_size = limits.max_queue_size
         self.write_buffer = limits.max_write_buffer

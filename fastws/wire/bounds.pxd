@@ -1,13 +1,18 @@
 # cython: language_level=3
-"""The limits that an endpoint looks at, as C numbers."""
+"""Limits as C numbers."""
 
 from libc.stdint cimport uint32_t
 
 
 cdef class Bounds:
-    """The limits that an endpoint looks at, as C numbers; one for all with the same Limits."""
+    """Limits as C numbers; one for all connections with the same `Limits`."""
 
     cdef readonly object limits
+    # What is off is as large as can be; half of the range, so that one more is a number, too.
+    cdef size_t max_frame
+    cdef size_t max_message
+    cdef size_t max_wire
+    cdef uint32_t max_tiny
     cdef uint32_t queue_messages
     cdef size_t queue_size
     cdef size_t write_buffer
