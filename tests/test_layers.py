@@ -19,6 +19,7 @@ ARROWS = {
     "aio": BASE | {"wire"},
     "server": BASE | {"wire", "aio"},
     "client": BASE | {"wire", "aio"},
+    "app": BASE | {"rooms"},
     "cli": BASE | {"server"},
     "__init__": BASE | {"wire", "client"},
     # The package's own name is what users import, so the examples may, and nothing below.

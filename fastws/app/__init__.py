@@ -1,0 +1,1 @@
+"""L4: the application layer, on any ASGI server."""
