@@ -9,6 +9,9 @@ from fastws.wire.frames cimport EXC, Done, flag
 from fastws.wire.prepared cimport PreparedMessage
 
 
+cpdef finish_sending(transport)
+
+
 cdef class Endpoint(Writer):
     cdef object __weakref__
     cdef flag read_by_loop          # never from within a call of the app, as TLS may

@@ -1,6 +1,9 @@
-from asyncio import BufferedProtocol, Future
+from asyncio import BaseTransport, BufferedProtocol, Future
 
 from fastws.aio.writer import Writer
+
+def finish_sending(transport: BaseTransport) -> None:
+    """Sends FIN behind what was sent, and can still read; TLS has no such thing, and is closed."""
 
 class Endpoint(Writer, BufferedProtocol):
     """One WebSocket over one asyncio transport, in either role."""

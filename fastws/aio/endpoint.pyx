@@ -21,6 +21,18 @@ from fastws.wire.reader cimport Phase
 cdef double ANSWER_TIME = 0.1
 
 
+cpdef finish_sending(transport):
+    """Sends FIN behind what was sent, and can still read; TLS has no such thing, and is closed."""
+    if not transport.can_write_eof():
+        transport.close()
+        return
+    try:
+        transport.write_eof()
+    except OSError:
+        # asyncio lets this out if the peer has reset TCP, and nobody has read that yet.
+        transport.abort()
+
+
 cdef class Endpoint(Writer, BufferedProtocol):
     # What subclasses add.
 
@@ -218,6 +230,9 @@ cdef class Endpoint(Writer, BufferedProtocol):
         cdef Output out
         if self.lost or not self.connection.may_send():
             return DONE
+        if self.connection.phase == Phase.FAILED:
+            # The app ends it before it has come to the fault, which is what the peer is told.
+            self.on_failed()
         out = self.begin_write()
         self.connection.write_close(code, reason, out)
         self.closing_since = self.hub.loop.time()
@@ -244,10 +259,7 @@ cdef class Endpoint(Writer, BufferedProtocol):
         elif not self.connection.close_received:
             # We failed the connection. Closing while the peer still sends would reset TCP, and
             # the peer might never see why; so we stop sending, and read until it stops, too.
-            if self.transport.can_write_eof():
-                self.transport.write_eof()
-            else:
-                self.transport.close()
+            finish_sending(self.transport)
         return DONE
 
     def abort(self):

@@ -21,6 +21,7 @@ from asyncio import get_event_loop, iscoroutine
 from fastws.aio.awaitables import SENT, Driver, failed
 from fastws.errors import ClientDisconnected, HandshakeError
 from fastws.server.config import deflate_for, limits_for
+from fastws.server.scope import describe_request, find_target
 from fastws.wire.connection import Role
 from fastws.wire.deflate import negotiate
 from fastws.wire.handshake import accept_response, http_response, parse_request, refusal
@@ -29,7 +30,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t
 
 from fastws.aio.awaitables cimport Receive
-from fastws.aio.endpoint cimport Endpoint
+from fastws.aio.endpoint cimport Endpoint, finish_sending
 from fastws.aio.hub cimport hub_of
 from fastws.server.addresses cimport client_address, server_address
 from fastws.server.callables cimport AsgiCallable, asgi_callable, expect_arguments
@@ -84,6 +85,9 @@ cdef class WebSocketProtocol(Endpoint):
         try:
             request = parse_request(data, self.limits.max_header_count)
         except HandshakeError as error:
+            client = client_address(self.fd, self.transport)
+            name, path = describe_request(client, find_target(data))
+            logger.info('%s - "%s" refused: %s', name, path, error)
             self.refuse(error)
             return
         self.begin(request, b"")
@@ -137,13 +141,10 @@ cdef class WebSocketProtocol(Endpoint):
         """Ends TCP after an HTTP response; a client that does not read it is not waited for."""
         self.hub.set_deadline(self, self.limits.close_timeout)
         # Closing while the client still sends would reset TCP, and the answer might be lost.
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-            if self.reading_paused:
-                self.reading_paused = False
-                self.transport.resume_reading()
-        else:
-            self.transport.close()
+        finish_sending(self.transport)
+        if self.reading_paused and not self.transport.is_closing():
+            self.reading_paused = False
+            self.transport.resume_reading()
 
     def on_deadline(self):
         self.abort()

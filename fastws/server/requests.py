@@ -11,11 +11,13 @@ from typing import Any, TypeGuard
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from fastws.aio.endpoint import finish_sending
 from fastws.aio.hub import hub_of
 from fastws.errors import HandshakeError
 from fastws.limits import Limits
 from fastws.server.config import limits_for
 from fastws.server.protocol import WebSocketProtocol
+from fastws.server.scope import describe_request, find_target
 from fastws.wire.handshake import find_head, parse_request, refusal
 
 logger = logging.getLogger("uvicorn.error")
@@ -153,7 +155,7 @@ class HttpRequests(HttpToolsProtocol):
                 raise HandshakeError(503, "too many connections")
             request = parse_request(data[:size], self.limits.max_header_count)
         except HandshakeError as error:
-            self._refuse(error)
+            self._refuse(error, data)
             return
         self.connections.discard(self)
         self._unset_keepalive_if_required()
@@ -179,18 +181,23 @@ class HttpRequests(HttpToolsProtocol):
 
     def _refuse_size(self, head: bytes | bytearray) -> None:
         if b"\r\n" in head:
-            self._refuse(HandshakeError(431, "the request head is too large"))
+            self._refuse(HandshakeError(431, "the request head is too large"), head)
         else:
-            self._refuse(HandshakeError(414, "the request target is too long"))
+            self._refuse(HandshakeError(414, "the request target is too long"), head)
 
-    def _refuse(self, error: HandshakeError) -> None:
+    def _refuse(self, error: HandshakeError, head: bytes | bytearray | None = None) -> None:
         """Answers with an error and ends the connection.
 
         A refused upgrade that leaves TCP open could be taken for a tunnel by a proxy.
+
+        Args:
+            error: what the client gets.
+            head: the request, unless it is the one that the parser is at.
         """
         self.refused = True
-        client = f"{self.client[0]}:{self.client[1]}" if self.client else ""
-        logger.info("%s - request refused: %s", client, error)
+        target = self.url if head is None else find_target(bytes(head))
+        name, path = describe_request(self.client, target)
+        logger.info('%s - "%s" refused: %s', name, path, error)
         self._stop_clock()
         if self._is_busy() and not self.cycle.more_body:
             # Our answer would stand where a response to an earlier request belongs. That one
@@ -205,10 +212,7 @@ class HttpRequests(HttpToolsProtocol):
             return
         self.transport.write(refusal(error, self.server_state.default_headers))
         # Closing while the client still sends would reset TCP, and the answer might be lost.
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        else:
-            self.transport.close()
+        finish_sending(self.transport)
 
     def _is_busy(self) -> bool:
         """Tells whether a response is due, or has begun and not ended."""
@@ -244,6 +248,6 @@ class HttpRequests(HttpToolsProtocol):
             # The client may be waiting for us.
             self._start_clock()
         elif self.head or self.parser_in_head:
-            self._refuse(HandshakeError(408, "the request head took too long"))
+            self._refuse(HandshakeError(408, "the request head took too long"), self.head)
         else:
             self.transport.close()

@@ -5,6 +5,10 @@ from urllib.parse import quote, unquote
 
 from fastws.wire.handshake cimport UpgradeRequest
 
+cdef enum:
+    # Bytes that a log line has of the path of a request that nobody has checked.
+    MAX_LOGGED = 200
+
 
 cdef dict websocket_scope(
     UpgradeRequest request,
@@ -49,7 +53,21 @@ cdef tuple describe(dict scope):
     Without the query, which may hold a token, and without control characters, which could forge
     another line.
     """
-    client = scope["client"]
+    return _name(scope["client"]), quote(scope["path"])
+
+
+def describe_request(client, target: bytes) -> tuple:
+    """Gives the same for a request that is refused: its target may be anything."""
+    path = target.partition(b"?")[0]
+    return _name(client), quote(path[:MAX_LOGGED], safe="/%:@!$&'()*+,;=")
+
+
+def find_target(head: bytes) -> bytes:
+    """Gives the request target of a head that is not known to have one."""
+    words = head.partition(b"\r\n")[0].split(b" ", 2)
+    return words[1] if len(words) > 1 else b""
+
+
+cdef str _name(client):
     # Proxies tell who the client is, and so do clients whom they let.
-    name = f"{quote(client[0], ':%')}:{client[1]}" if client else ""
-    return name, quote(scope["path"])
+    return f"{quote(client[0], ':%')}:{client[1]}" if client else ""

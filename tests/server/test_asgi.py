@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fastws.errors import ClientDisconnected
 from fastws.limits import KIB, Limits
 from tests.server.peer import CLOSE, TEXT, Frame, connected, tcp, text, upgrade
 from tests.server.serving import ACCEPT, Event, Receive, Script, Send, running
@@ -318,6 +319,27 @@ async def test_send_after_the_client_has_left_a_denial() -> None:
         await peer.head()
         peer.reset()
         await script.outcome
+        await server.emptied()
+
+
+async def test_the_end_of_a_denial_after_the_client_has_left() -> None:
+    """Its reset is not read yet; nobody is told of what the system says to the end of TCP."""
+
+    async def act(receive: Receive, send: Send) -> None:
+        await send(EVENTS["start"])
+        await send(EVENTS["body"] | {"more_body": True})
+        await going_on.wait()
+        await send(EVENTS["body"] | {"body": b""})
+
+    going_on = asyncio.Event()
+    script = Script(act)
+    async with running(script) as server, tcp(server.address) as peer:
+        await peer.send(upgrade())
+        assert (await peer.head()).status == 401
+        peer.reset()
+        going_on.set()
+        await asyncio.wait([script.outcome])
+        assert type(script.outcome.exception()) in (type(None), ClientDisconnected)
         await server.emptied()
 
 

@@ -70,6 +70,42 @@ BAD = [
 ]
 
 
+REFUSED: list[tuple[bytes, str, str]] = [
+    (upgrade("/a/b%20c?d=e", [(b"host", None)]), "/a/b%20c", "HTTP 400: the Host header is"),
+    (b"GET\x1b /a\x1b[31m\x85 HTTP/1.1" + upgrade()[16:], "/a%1B%5B31m%85", "HTTP 400"),
+    (b"GET" + upgrade()[16:], "", "HTTP 400: the request line is malformed"),
+    (upgrade("/a?b=c")[:-1], "/a", "HTTP 408"),
+    (upgrade("/" + "a" * 70_000), "/" + "a" * 199, "HTTP 431"),
+    (b"GET /" + b"a" * 70_000, "/" + "a" * 199, "HTTP 414"),
+    (request(headers=[(b"x", b"y")] * 200), "/", "HTTP 431: too many headers"),
+]
+
+
+@pytest.mark.parametrize(("sent", "path", "why"), REFUSED)
+async def test_a_refusal_says_what_was_asked_for(
+    sent: bytes, path: str, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with running(app, LIMITS) as server, tcp(server.address) as peer:
+        port = peer.socket.getsockname()[1]
+        await peer.send(sent)
+        await peer.gone()
+        peer.close()
+        await server.emptied()
+    (line,) = [found.getMessage() for found in caplog.records if "refused" in found.getMessage()]
+    assert line.startswith(f'127.0.0.1:{port} - "{path}" refused: {why}')
+
+
+async def test_a_refusal_behind_the_http_class_of_uvicorn(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with running(app, LIMITS, http="httptools") as server, tcp(server.address) as peer:
+        await peer.send(upgrade("/a?b=c", [(b"host", None)]))
+        assert (await peer.refused())[0] == 400
+    assert '"/a" refused: HTTP 400: the Host header is missing' in caplog.text
+
+
 @pytest.mark.parametrize("sent", BAD)
 async def test_a_refusal_does_not_repeat_the_request(
     sent: bytes, caplog: pytest.LogCaptureFixture
@@ -125,6 +161,25 @@ async def test_one_line_for_each_failure(caplog: pytest.LogCaptureFixture) -> No
         await server.emptied()
     (line,) = [record.getMessage() for record in caplog.records if "failed" in record.getMessage()]
     assert re.fullmatch(r'[\d.:]+ - "WebSocket /ws" failed: 1009 .* the limit is 100', line)
+
+
+async def test_a_failure_has_its_line_if_the_app_ends_first(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What is behind the first message, the app never looks at; the peer is told, all the same."""
+
+    async def receives_one(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPT)
+        await receive()
+
+    caplog.set_level(logging.INFO)
+    async with running(receives_one, LIMITS) as server, connected(server.address) as peer:
+        await peer.send(text("one"), text("two"), frame(7))
+        assert (await peer.ended())[0] == 1002
+        peer.close()
+        await server.emptied()
+    assert caplog.text.count("failed: 1002 an opcode is reserved") == 1
 
 
 async def test_a_client_that_leaves_is_no_error(caplog: pytest.LogCaptureFixture) -> None:

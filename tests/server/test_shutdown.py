@@ -143,6 +143,24 @@ async def test_a_denial_in_progress_ends() -> None:
         await ending
 
 
+async def test_a_denial_whose_client_has_just_left() -> None:
+    """Nobody has read its reset yet; that must not end the shutdown of all others."""
+
+    async def act(receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.http.response.start", "status": 401})
+        await send({"type": "websocket.http.response.body", "body": b"one", "more_body": True})
+        assert (await receive())["type"] == "websocket.connect"
+        assert (await receive())["type"] == "websocket.disconnect"
+
+    script = Script(act)
+    async with running(script, SOON) as server, tcp(server.address) as peer:
+        await peer.send(upgrade())
+        assert (await peer.head()).status == 401
+        peer.reset()
+        await server.shut_down()
+        await script.outcome
+
+
 async def test_plain_http_comes_to_its_end() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await released.wait()
