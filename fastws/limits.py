@@ -20,7 +20,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         max_message_size: payload of one message, after inflating. 1 MiB holds every chat and
             most documents; for uploads raise it, with `for_messages` the next two as well.
-            Above it: 1009. (uvicorn: ``ws_max_size``.)
+            What is compressed may have twice that and 64 KiB before it is inflated. Above it:
+            1009. (uvicorn: ``ws_max_size``.)
         max_frame_size: payload of one frame as it is on the wire. Above it: 1009.
         max_wire_size: bytes that one message may take on the wire, compressed and with its
             frame headers; stops a message that costs much and says little. Above it: 1009.

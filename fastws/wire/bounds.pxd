@@ -11,6 +11,7 @@ cdef class Bounds:
     # What is off is as large as can be; half of the range, so that one more is a number, too.
     cdef size_t max_frame
     cdef size_t max_message
+    cdef size_t max_compressed      # of a compressed message, before it is inflated
     cdef size_t max_wire
     cdef uint32_t max_tiny
     cdef uint32_t queue_messages

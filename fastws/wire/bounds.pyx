@@ -3,6 +3,13 @@
 
 from libc.stdint cimport SIZE_MAX, UINT32_MAX
 
+cdef enum:
+    # What a compressed message may have besides twice the size of what it says. No compressor
+    # needs as much; one that flushes after every few bytes comes near it.
+    COMPRESSED_MORE = 64 * 1024
+    # An app may make limits for each connection; of so many, some are still in use.
+    KEEP_BOUNDS = 256
+
 
 cdef size_t _size(limit) except? 0:
     return SIZE_MAX >> 1 if limit is None else min(limit, SIZE_MAX >> 1)
@@ -13,6 +20,7 @@ cdef class Bounds:
         self.limits = limits
         self.max_frame = _size(limits.max_frame_size)
         self.max_message = _size(limits.max_message_size)
+        self.max_compressed = min(2 * self.max_message, SIZE_MAX >> 1) + COMPRESSED_MORE
         self.max_wire = _size(limits.max_wire_size)
         tiny = limits.max_tiny_fragments
         self.max_tiny = UINT32_MAX if tiny is None else min(tiny, UINT32_MAX)
@@ -39,5 +47,7 @@ cdef Bounds bounds_of(limits):
     if _last_bounds is None or _last_bounds.limits is not limits:
         _last_bounds = _bounds.get(limits)
         if _last_bounds is None:
+            if len(_bounds) >= KEEP_BOUNDS:
+                _bounds.clear()
             _last_bounds = _bounds[limits] = Bounds(limits)
     return _last_bounds

@@ -207,18 +207,19 @@ cdef class MessageReader:
 
     cdef bint _admit(self, uint8_t first, size_t header_size, uint64_t length) except -1:
         """Checks a data frame against the limits."""
+        cdef size_t limit = self.bounds.max_message
+        if self.message_compressed:
+            limit = self.bounds.max_compressed
         # `have > limit - n`, once n is known to be within the limit: a sum of what the peer chose
         # could wrap around, and `limit - have` below zero, where a limit was lowered meanwhile.
         if length > self.bounds.max_frame:
             self.fail(1009, f"a frame has {length} bytes, the limit is {self.bounds.max_frame}")
             return False
-        if not self.message_compressed and (
-            length > self.bounds.max_message or self.message_size > self.bounds.max_message - length
-        ):
+        if length > limit or self.message_size > limit - length:
             self.fail(
                 1009,
                 f"a message has {self.message_size} + {length} bytes or more, "
-                f"the limit is {self.bounds.max_message}",
+                f"the limit is {limit}",
             )
             return False
         if (

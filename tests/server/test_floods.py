@@ -1,6 +1,7 @@
 """Floods against a server process: its memory is measured, and others are served (T1, T4, T10)."""
 
 import asyncio
+import os
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,8 +21,11 @@ from tests.server.peer import (
     Peer,
     connected,
     frame,
+    tcp,
     text,
+    upgrade,
 )
+from tests.wire.memory import ASAN
 
 pytestmark = pytest.mark.parametrize("anyio_backend", ["uvloop"], indirect=True)
 
@@ -69,7 +73,8 @@ async def bounded(server: Server, growth: int) -> AsyncIterator[None]:
         assert not echoing.done()
         echoing.cancel()
         peak = status(server, "VmHWM")
-        assert peak - before <= growth
+        # With ASAN everything takes more, and what is freed is kept for a while.
+        assert ASAN or peak - before <= growth
 
 
 async def pour(peer: Peer, block: bytes, times: int) -> None:
@@ -79,15 +84,17 @@ async def pour(peer: Peer, block: bytes, times: int) -> None:
         await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("payload", [b"", b"x" * 125])
-async def test_a_million_pings_of_a_peer_that_never_reads(payload: bytes, serve: Serve) -> None:
-    """F2: uvicorn's memory grows by 34 MB for 37 MB of them."""
+@pytest.mark.parametrize(("opcode", "payload"), [(PING, b""), (PING, b"x" * 125), (PONG, b"x")])
+async def test_a_million_controls_of_a_peer_that_never_reads(
+    opcode: int, payload: bytes, serve: Serve
+) -> None:
+    """F2: uvicorn's memory grows by 34 MB for 37 MB of pings."""
     server = serve(APP, env={"FASTWS_MAX_PING_RATE": "off"})
     async with (
         bounded(server, 1 * MIB),
         connected((server.host, server.port), receive_buffer=4096) as peer,
     ):
-        await pour(peer, frame(PING, payload) * 10_000, 100)
+        await pour(peer, frame(opcode, payload) * 10_000, 100)
 
 
 @pytest.mark.parametrize("opcode", [PING, PONG])
@@ -156,14 +163,46 @@ async def test_bombs(serve: Serve) -> None:
             assert (await peer.ended())[0] == 1009
 
 
-async def test_messages_that_nobody_receives(serve: Serve) -> None:
+async def test_compressed_messages_without_end(serve: Serve) -> None:
+    """What waits to be inflated is in memory; it is bounded by what it may inflate to."""
+    server = serve(APP)
+    noise = os.urandom(64 * KIB)
+    # Twice the size of a message and 64 KiB, in a buffer that may have doubled just before.
+    async with bounded(server, 4 * 2 * (2 * MIB + 64 * KIB) + 1 * MIB):
+        peers = [await Peer.connect((server.host, server.port)) for _ in range(4)]
+        for peer in peers:
+            await peer.open("/ws", DEFLATE)
+            await peer.send(frame(BINARY, noise, fin=False, reserved=4))
+            await pour(peer, frame(CONTINUATION, noise, fin=False), 64)
+            assert (await peer.ended())[0] == 1009
+            peer.close()
+
+
+async def test_heads_without_end(serve: Serve) -> None:
+    """T13: 20 MB of one header, or of 100,000 of them, from each of twenty clients."""
+    server = serve(APP)
+    start = upgrade()[:-2]
+    async with bounded(server, 20 * 2 * 64 * KIB + 1 * MIB):
+        for filler in (b"x" * MIB, b"x-y: z\r\n" * 100_000):
+            for _ in range(20):
+                async with tcp((server.host, server.port)) as peer:
+                    await peer.send(start + b"x: ")
+                    sending = asyncio.create_task(pour(peer, filler, 20))
+                    assert (await peer.refused())[0] == 431
+                    sending.cancel()
+                    await asyncio.wait([sending])
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000])
+async def test_messages_that_nobody_receives(size: int, serve: Serve) -> None:
+    """T25."""
     server = serve(APP)
     async with (
         bounded(server, 2 * MIB),
         connected((server.host, server.port), "/sleep") as peer,
     ):
         quiet = sent = 0
-        block = frame(BINARY, b"x" * 1000) * 64
+        block = frame(BINARY, b"x" * size) * (64_000 // (size + 6))
         while quiet < 50:
             taken = peer.send_some(block[sent % len(block) :])
             sent += taken

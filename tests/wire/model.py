@@ -156,7 +156,8 @@ class Model:
         self.begin(opcode, head.first & RSV1)
         if length > self.max_frame:
             raise Fault(1009, "frame size")
-        if not self.compressed and len(self.message) + length > self.max_message:
+        limit = 2 * self.max_message + 65536 if self.compressed else self.max_message
+        if len(self.message) + length > limit:
             raise Fault(1009, "message size")
         self.wire += head.size + length
         if self.wire > self.max_wire:

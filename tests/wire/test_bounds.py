@@ -1,5 +1,6 @@
 """What a peer may cost: bombs, floods of fragments, and lengths that wrap (T1, T4, T5, T6)."""
 
+import sys
 import zlib
 
 import pytest
@@ -103,6 +104,30 @@ def test_a_message_may_have_the_limit() -> None:
     assert fails_with(1009, connect(), frame(BINARY, length=LIMIT + 1))
 
 
+def test_a_compressed_message_may_have_twice_the_limit_and_64_kib() -> None:
+    """G5: what waits to be inflated is in memory, too."""
+    limit = 2 * 1000 + 64 * KIB
+    connection = connect(params=SHARED, max_message_size=1000)
+    data = frame(BINARY, bytes(1000), rsv=RSV1, fin=False)
+    assert receive(connection, data + frame(CONTINUATION, bytes(limit - 1000), fin=False)) == []
+    assert fails_with(1009, connection, frame(CONTINUATION, length=1))
+    assert fails_with(
+        1009,
+        connect(params=SHARED, max_message_size=1000),
+        frame(BINARY, rsv=RSV1, length=limit + 1)[:14],
+    )
+
+
+def test_a_compressor_that_flushes_after_every_word() -> None:
+    """It needs more bytes than it saves, and stays within what is allowed."""
+    stream = zlib.compressobj(wbits=-15)
+    words = [b"%8d" % i for i in range(LIMIT // 8)]
+    payload = b"".join(stream.compress(word) + stream.flush(zlib.Z_SYNC_FLUSH) for word in words)
+    assert LIMIT < len(payload) < 2 * LIMIT
+    data = frame(BINARY, payload[:-4], rsv=RSV1)
+    assert receive(connect(params=SHARED), data) == [(Opcode.BINARY, b"".join(words))]
+
+
 @pytest.mark.parametrize("size", [1, 100, 65536])
 def test_a_fragmented_message_may_have_the_limit(size: int) -> None:
     limit = 1000
@@ -145,6 +170,14 @@ def test_wire_bytes_are_those_of_one_message() -> None:
         assert len(receive(connection, frame(BINARY, bytes(24)))) == 1
         data = frame(BINARY, bytes(8), fin=False) + frame(CONTINUATION, bytes(10))
         assert len(receive(connection, data)) == 1
+
+
+def test_limits_of_each_connection_do_not_add_up() -> None:
+    """An app may compute them anew for each; what is derived from them is not kept for ever."""
+    all_limits = [Limits(max_message_size=size) for size in range(2000)]
+    for limits in all_limits:
+        assert fails_with(1009, connect(limits=limits), frame(BINARY, length=2000)[:8])
+    assert sum(sys.getrefcount(limits) > 3 for limits in all_limits) < 300
 
 
 # T6: lengths of 64 bits.
