@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.interop.clients.chromium import browser
+from tests.browser import browser
 from tests.interop.serving import KINDS, Served, Servers
 from tests.processes import PATIENCE
 
