@@ -2,7 +2,8 @@
 
 - `http`: HttpProtocol, for ``--http``: the straight way to an upgrade
 - `requests`: plain HTTP, with deadlines and limits on the request head
-- `protocol`: WebSocketProtocol, for ``--ws``: what an app sends and receives
+- `protocol`: WebSocketProtocol, for ``--ws``: the way in, the answer, the ends
+- `exchange`: messages between an app and its client, as events and past them
 - `config`: uvicorn's configuration with our defaults and limits
 - `scope`, `addresses`, `callables`: what an app is called with
 """

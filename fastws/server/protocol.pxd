@@ -1,23 +1,13 @@
 # cython: language_level=3
 """A WebSocket as an ASGI app sees it: the class for uvicorn's ``--ws``."""
 
-from libc.stdint cimport uint8_t
-
-from fastws.aio.endpoint cimport Endpoint
+from fastws.server.exchange cimport Exchange
 from fastws.wire.deflate cimport Compression
-from fastws.wire.frames cimport EXC, Done, flag
+from fastws.wire.frames cimport EXC, Done
 from fastws.wire.handshake cimport UpgradeRequest
 
 
-cdef enum Stage:
-    CONNECTING
-    DENYING
-    OPEN
-    CLOSED
-    ENDED
-
-
-cdef class WebSocketProtocol(Endpoint):
+cdef class WebSocketProtocol(Exchange):
     cdef object config
     cdef object server_state
     cdef object app_state
@@ -25,17 +15,11 @@ cdef class WebSocketProtocol(Endpoint):
     cdef UpgradeRequest request     # until it is answered
     cdef dict scope                 # once there is a request
     cdef bytearray early_bytes
-    cdef Stage stage
-    cdef flag connect_taken
-    cdef uint8_t disconnects
     cdef object denial              # status and headers, until the first of the body
 
     cdef object send(self, event)
 
     cdef _close_tcp(self)
-    cdef list _take_all(self)
-    cdef object _take_disconnect(self, bint many)
-    cdef Done _send_message(self, event) except EXC
     cdef Done _send_other(self, kind, event) except EXC
     cdef bint _client_has_gone(self)
     cdef _close(self, event)

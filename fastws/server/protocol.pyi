@@ -1,15 +1,13 @@
 from asyncio import AbstractEventLoop
-from collections.abc import Awaitable
 from typing import Any
 
 import uvicorn
 
-from fastws.aio.endpoint import Endpoint
 from fastws.errors import HandshakeError
+from fastws.server.exchange import Exchange
 from fastws.wire.handshake import UpgradeRequest
-from fastws.wire.prepared import PreparedMessage
 
-class WebSocketProtocol(Endpoint):
+class WebSocketProtocol(Exchange):
     """A WebSocket as an ASGI app sees it: the class for uvicorn's ``--ws``."""
 
     def __init__(
@@ -23,18 +21,5 @@ class WebSocketProtocol(Endpoint):
         """Starts the app for a request; `early` are the bytes that came right after it."""
     def refuse(self, error: HandshakeError) -> None:
         """Answers with an HTTP error and closes TCP, so that no proxy takes it for a tunnel."""
-    def receive_many(self) -> Awaitable[list[tuple[int, str | bytes]]]:
-        """Receives all messages that wait, at least one.
-
-        Returns:
-            An awaitable of a list of (opcode, payload) pairs. It raises `ClientDisconnected`
-            once the connection is over and everything is received.
-        """
-    def send_prepared(self, message: PreparedMessage) -> bool:
-        """Sends a message that others get, too, without waiting.
-
-        Returns:
-            False if the connection is over, or ends now because its peer is `max_unsent` behind.
-        """
     def shutdown(self) -> None:
         """Called by uvicorn when the server shuts down."""

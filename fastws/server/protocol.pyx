@@ -34,12 +34,12 @@ from fastws.aio.endpoint cimport Endpoint, finish_sending
 from fastws.aio.hub cimport hub_of
 from fastws.server.addresses cimport client_address, server_address
 from fastws.server.callables cimport AsgiCallable, asgi_callable, expect_arguments
+from fastws.server.exchange cimport Exchange, Stage
 from fastws.server.scope cimport describe, websocket_scope
 from fastws.wire.connection cimport Connection
 from fastws.wire.deflate cimport Compression
-from fastws.wire.frames cimport DONE, EXC, OP_PING, OP_TEXT, Done
+from fastws.wire.frames cimport DONE, EXC, Done
 from fastws.wire.handshake cimport UpgradeRequest
-from fastws.wire.prepared cimport PreparedMessage
 from fastws.wire.reader cimport Phase
 
 cdef extern from "Python.h":
@@ -50,8 +50,6 @@ logger = logging.getLogger("uvicorn.error")
 cdef enum:
     # Bytes that a client sent before it was answered; it should have waited.
     MAX_EARLY = 64 * 1024
-    # An app that receives a disconnect this often does not look at what it receives.
-    MAX_DISCONNECTS = 100
 
 cdef dict EXPECTED = {
     Stage.CONNECTING: "'websocket.accept', 'websocket.close' or 'websocket.http.response.start'",
@@ -61,7 +59,7 @@ cdef dict EXPECTED = {
 }
 
 
-cdef class WebSocketProtocol(Endpoint):
+cdef class WebSocketProtocol(Exchange):
     def __init__(self, config, server_state, app_state, _loop=None):
         if not config.loaded:
             config.load()
@@ -149,69 +147,6 @@ cdef class WebSocketProtocol(Endpoint):
     def on_deadline(self):
         self.abort()
 
-    # What the app receives.
-
-    def receive_many(self):
-        """Receives all messages that wait, at least one.
-
-        Returns:
-            An awaitable of a list of (opcode, payload) pairs. It raises `ClientDisconnected`
-            once the connection is over and everything is received.
-        """
-        cdef Receive awaitable = Receive.__new__(Receive)
-        awaitable.source = self
-        awaitable.many = True
-        return awaitable
-
-    cdef bint has_next(self) noexcept:
-        if not self.connect_taken or self.lost or self.stage >= Stage.CLOSED:
-            return True
-        if self.connection is None:
-            return False
-        return self.connection.inbox.count > 0 or self.connection.phase != Phase.OPEN
-
-    cdef object take_next(self, bint many):
-        cdef Connection connection = self.connection
-        cdef uint8_t opcode = 0
-        if not self.connect_taken:
-            self.connect_taken = True
-            return {"type": "websocket.connect"}
-        if connection is not None and connection.inbox.count:
-            if many:
-                taken = self._take_all()
-            else:
-                payload = connection.inbox.pop(&opcode)
-                taken = _event(opcode, payload)
-            if self.reading_paused:
-                self.resume_if_room()
-            return taken
-        return self._take_disconnect(many)
-
-    cdef list _take_all(self):
-        cdef Connection connection = self.connection
-        cdef uint8_t opcode = 0
-        cdef list taken = []
-        while connection.inbox.count:
-            payload = connection.inbox.pop(&opcode)
-            taken.append((opcode, payload))
-        return taken
-
-    cdef object _take_disconnect(self, bint many):
-        if self.connection is not None:
-            # The app has dealt with all that came before: now the close frame may go out.
-            self._finish()
-        if many:
-            raise self.disconnected()
-        self.disconnects += 1
-        if self.disconnects > MAX_DISCONNECTS:
-            raise RuntimeError("receive() is called again and again after 'websocket.disconnect'")
-        code, reason, _ = self.closing()
-        return {"type": "websocket.disconnect", "code": code, "reason": reason}
-
-    cdef object disconnected(self):
-        code, reason, clean = self.closing()
-        return ClientDisconnected(code, reason, clean)
-
     # What the app sends.
 
     cdef object send(self, event):
@@ -247,28 +182,6 @@ cdef class WebSocketProtocol(Endpoint):
         """Waits until the client has read enough of what it was sent."""
         await self.wait_for_room()
         self._send_message(event)
-
-    cdef Done _send_message(self, event) except EXC:
-        if self.lost or not self.connection.may_send():
-            raise self.disconnected()
-        cdef dict fields = event if type(event) is dict else dict(event)
-        message = fields.get("text")
-        if message is None:
-            message = fields.get("bytes")
-            if isinstance(message, str) or message is None:
-                raise TypeError("'websocket.send' takes text or bytes")
-        elif not isinstance(message, str):
-            raise TypeError("'websocket.send' takes text as a str")
-        compress = self.connection.compression is None or fields.get("compress", True)
-        return self.write_object(message, compress)
-
-    def send_prepared(self, PreparedMessage message):
-        """Sends a message that others get, too, without waiting.
-
-        Returns:
-            False if the connection is over, or ends now because its peer is `max_unsent` behind.
-        """
-        return self.stage == Stage.OPEN and self.write_prepared(message)
 
     cdef Done _send_other(self, kind, event) except EXC:
         cdef Stage stage = self.stage
@@ -465,25 +378,6 @@ cdef object _send(object self, PyObject *const *args, size_t count, PyObject *na
     """The ASGI ``send``."""
     expect_arguments(1, count, names)
     return (<WebSocketProtocol>(<AsgiCallable>self).owner).send(<object>args[0])
-
-
-# Copying a dict and replacing a value is cheaper than inserting two.
-cdef dict TEXT_EVENT = {"type": "websocket.receive", "text": None}
-cdef dict BYTES_EVENT = {"type": "websocket.receive", "bytes": None}
-
-
-cdef dict _event(uint8_t opcode, payload):
-    cdef dict event
-    if opcode == OP_TEXT:
-        event = TEXT_EVENT.copy()
-        event["text"] = payload
-    elif opcode < OP_PING:
-        event = BYTES_EVENT.copy()
-        event["bytes"] = payload
-    else:
-        kind = "fastws.ping" if opcode == OP_PING else "fastws.pong"
-        event = {"type": kind, "bytes": payload}
-    return event
 
 
 cdef object _run(app, scope, receive, send):

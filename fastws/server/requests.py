@@ -9,6 +9,7 @@ import logging
 from asyncio import AbstractEventLoop, Transport
 from typing import Any, TypeGuard
 
+from httptools import HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fastws.aio.endpoint import finish_sending
@@ -18,7 +19,7 @@ from fastws.limits import Limits
 from fastws.server.config import limits_for
 from fastws.server.protocol import WebSocketProtocol
 from fastws.server.scope import describe_request, find_target
-from fastws.wire.handshake import find_head, parse_request, refusal
+from fastws.wire.handshake import find_head, is_bodiless, parse_request, refusal
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -47,6 +48,12 @@ class HttpRequests(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.limits = limits_for(config)
         self.hub = hub_of(self.loop)
+        # Two parsers, between which requests can be given to either: uvicorn's, which tells us
+        # what it meets, and one for requests that hold no surprise, which tells only uvicorn
+        # (a GET costs 1.4 us more than uvicorn with the first, 0.3 us with the second).
+        self.watched_parser = self.parser
+        self.plain_parser = HttpRequestParser(super())
+        self.plain_parser.set_dangerous_leniencies(lenient_data_after_close=True)
         # What has come of the next request head; None while the parser is inside a request.
         self.head: bytearray | None = bytearray()
         # What the parser has taken since it last had something for us: of a head that began
@@ -67,6 +74,22 @@ class HttpRequests(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        limits = self.limits
+        if (
+            self.head is not None
+            and not self.head
+            and not self.refused
+            and is_bodiless(data, limits.max_header_size, limits.max_header_count)
+        ):
+            if self.timed:
+                self._stop_clock()
+            self.parser = self.plain_parser
+            super().data_received(data)
+            return
+        self.parser = self.watched_parser
+        self._receive(data)
+
+    def _receive(self, data: bytes) -> None:
         while data and not self.refused and not self.transport.is_closing():
             if self.head is None:
                 self._feed_parser(data)
@@ -160,7 +183,7 @@ class HttpRequests(HttpToolsProtocol):
         self.connections.discard(self)
         self._unset_keepalive_if_required()
         # Breaks the circle of parser and protocol: nothing of this object stays.
-        self.parser = None  # type: ignore[assignment]
+        self.parser = self.watched_parser = self.plain_parser = None  # type: ignore[assignment]
         protocol = ws_class(self.config, self.server_state, self.app_state, self.loop)
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)

@@ -22,6 +22,19 @@ class UpgradeRequest:
     subprotocols: list[str]
     extensions: bytes
 
+def is_bodiless(data: bytes | bytearray | memoryview, max_size: int, max_count: int) -> bool:
+    """Tells whether the data are exactly one head of plain HTTP that nothing can follow.
+
+    That is a GET or HEAD request that announces neither a body nor a change of protocol, within
+    the limits, in lines that end as they should. Nearly every request is; the others need a
+    closer look, and may get it without being wrong.
+
+    Args:
+        data: bytes that begin with a request line.
+        max_size: bytes of the whole head.
+        max_count: header lines in it.
+    """
+
 def find_head(data: bytes | bytearray | memoryview, start: int = 0) -> int:
     """Looks for the end of a request head, and at what kind of request it is.
 

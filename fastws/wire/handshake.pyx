@@ -97,6 +97,56 @@ def find_head(const uint8_t[::1] data not None, Py_ssize_t start=0) -> int:
     return size if _asks_for_websocket(text, end + 2) else -size
 
 
+def is_bodiless(
+    const uint8_t[::1] data not None, Py_ssize_t max_size, Py_ssize_t max_count
+) -> bool:
+    """Tells whether the data are exactly one head of plain HTTP that nothing can follow.
+
+    That is a GET or HEAD request that announces neither a body nor a change of protocol, within
+    the limits, in lines that end as they should. Nearly every request is; the others need a
+    closer look, and may get it without being wrong.
+
+    Args:
+        max_size: bytes of the whole head.
+        max_count: header lines in it.
+    """
+    cdef Py_ssize_t n = data.shape[0], count = -1
+    cdef const char *line
+    cdef const char *end
+    cdef const char *stop
+    if n < 18 or n > max_size:
+        return False
+    line = <const char *>&data[0]
+    end = line + n
+    if memcmp(line, b"GET ", 4) != 0 and memcmp(line, b"HEAD ", 5) != 0:
+        return False
+    while line < end:
+        stop = <const char *>memchr(line, b"\n", end - line)
+        if stop == NULL or stop == line or stop[-1] != b"\r":
+            return False
+        if stop - line == 1:
+            # The empty line: of more than one request, this is not the last.
+            return stop + 1 == end and 0 <= count <= max_count
+        if _announces_more(line, stop - line):
+            return False
+        count += 1
+        line = stop + 1
+    return False
+
+
+cdef bint _announces_more(const char *line, Py_ssize_t n) noexcept:
+    """Tells whether a header line says that something other than a request comes next."""
+    cdef char first = line[0] | 0x20
+    if first == b"c":
+        return n > 15 and strncasecmp(line, b"content-length:", 15) == 0
+    if first == b"t":
+        return n > 18 and strncasecmp(line, b"transfer-encoding:", 18) == 0
+    if first == b"u":
+        return n > 8 and strncasecmp(line, b"upgrade:", 8) == 0
+    # A continued line (RFC 9112 section 5.2) could be any of these.
+    return line[0] == b" " or line[0] == b"\t"
+
+
 cdef bint _asks_for_websocket(const char *line, const char *end) noexcept:
     """Tells whether a head has both header fields that 4.2.1 asks of an upgrade."""
     cdef const char *stop

@@ -9,8 +9,8 @@ import fastws
 from fastws.errors import ClientDisconnected, Disconnected
 from fastws.limits import Limits
 from fastws.wire import PreparedMessage
-from tests.server.peer import TEXT, frame, tcp
-from tests.server.serving import Receive, Running, Scope, Send, running
+from tests.server.peer import BINARY, PING, PONG, TEXT, connected, frame, tcp
+from tests.server.serving import Receive, Running, Scope, Send, running, until
 
 Act = Callable[[Any, Receive, Send], Awaitable[None]]
 
@@ -158,3 +158,67 @@ async def test_abort_ends_tcp_without_a_close_frame() -> None:
                 await ws.recv(timeout=5)
             assert (ended.value.code, ended.value.clean) == (1006, False)
         await server.emptied()
+
+
+async def test_direct_sends_are_messages_in_order() -> None:
+    async def act(connection: Any, receive: Receive, send: Send) -> None:
+        await connection.send_text("é")
+        await connection.send_text("ü".encode())
+        await connection.send_binary(bytearray(b"\x00"))
+        await send({"type": "websocket.send", "text": "event"})
+        await connection.send_text("large " * 100_000)
+        connection.close(4000, "done")
+        connection.close(4001, "again")
+        with pytest.raises(ClientDisconnected):
+            await connection.send_text("late")
+        with pytest.raises(ClientDisconnected):
+            await connection.send_binary(b"late")
+
+    async with running(app(act)) as server, connect(server) as ws:
+        assert [await ws.recv() for _ in range(5)] == [
+            "é",
+            "ü",
+            b"\x00",
+            "event",
+            "large " * 100_000,
+        ]
+        with pytest.raises(Disconnected) as ended:
+            await ws.recv()
+    assert (ended.value.code, ended.value.reason) == (4000, "done")
+
+
+async def test_direct_sends_wait_for_a_client_that_does_not_read() -> None:
+    sent: list[Any] = []
+
+    async def act(connection: Any, receive: Receive, send: Send) -> None:
+        sent.append(connection)
+        for _ in range(100):
+            sent.append(await connection.send_text("x" * 100_000))
+            sent.append(await connection.send_binary(b"x" * 100_000))
+
+    async with (
+        running(app(act, limits=Limits(max_write_buffer=1000))) as server,
+        connected(server.address, receive_buffer=4096) as peer,
+    ):
+        await until(lambda: sent and sent[0].write_buffer_size > 1000)
+        assert len(sent) < 200
+        frames = [await peer.frame() for _ in range(200)]
+        assert [found.opcode for found in frames] == [TEXT, BINARY] * 100
+    assert len(sent) == 201
+
+
+async def test_control_frames_can_be_asked_for_later() -> None:
+    taken: list[Any] = []
+
+    async def act(connection: Any, receive: Receive, send: Send) -> None:
+        assert not connection.observe_control
+        connection.observe_control = True
+        await send({"type": "websocket.send", "text": "ready"})
+        taken.append(await receive())
+
+    async with running(app(act)) as server, connected(server.address) as peer:
+        assert (await peer.frame()).payload == b"ready"
+        await peer.send(frame(PING, b"?"))
+        assert (await peer.frame()).opcode == PONG
+        assert await peer.closed() == (1000, "")
+    assert taken == [{"type": "fastws.ping", "bytes": b"?"}]
