@@ -1,5 +1,6 @@
 """`JWT`: what it takes, what it refuses and how, and the renewal in band."""
 
+import json
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from tests.app.tokens import (
     assert_silent,
     claims,
     forged,
+    jwk,
     pem,
     scope,
     signed,
@@ -118,7 +120,8 @@ def test_the_time_is_the_system_s_by_default() -> None:
 )
 def test_the_bounds_of_time(leeway: float, claim: str, offset: float, good: bool) -> None:
     auth = make(leeway=leeway)
-    token = signed(**{claim: NOW + offset})
+    changes: dict[str, Any] = {claim: NOW + offset}
+    token = signed(**changes)
     if good:
         assert auth.verify(token, Claims).claims.sub == "ada"
     else:
@@ -179,7 +182,7 @@ def test_the_issuer(issuer: Any, iss: Any, good: bool) -> None:
 
 def test_claims_that_must_be_there() -> None:
     auth = make(require=("exp", "nbf", "iss", "sub"))
-    everything = {"nbf": NOW, "iss": "https://us"}
+    everything: dict[str, Any] = {"nbf": NOW, "iss": "https://us"}
     assert auth.verify(signed(**everything), Claims).claims.sub == "ada"
     for name in "exp", "nbf", "iss", "sub":
         token = signed(**everything | {name: None})
@@ -427,12 +430,12 @@ def public_forms() -> list[Any]:
         key.public_bytes(Encoding.PEM, PublicFormat.PKCS1),
         key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH),
     ]
-    return [*texts, *(text.strip() for text in texts), texts[0].decode()] + [
-        key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    ]
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    as_jwk = json.dumps(jwk("RSA"))
+    return [*texts, *(text.strip() for text in texts), texts[0].decode(), der, as_jwk]
 
 
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", range(9))
 def test_a_public_key_is_no_secret(number: int) -> None:
     with pytest.raises(ValueError, match="takes a secret"):
         JWT(public_forms()[number], algorithms=["HS256"])
@@ -462,7 +465,8 @@ def without(*modules: str) -> str:
     """Gives what an import says in a Python that lacks some modules."""
     lines = [f"import sys; sys.modules[{name!r}] = None" for name in modules]
     program = "\n".join([*lines, "import fastws.app.auth"])
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    argv = [sys.executable, "-c", program]
+    ran = subprocess.run(argv, capture_output=True, text=True, check=False)
     return ran.stderr.splitlines()[-1] if ran.returncode else ""
 
 
