@@ -163,7 +163,7 @@ class JWKS:
         self._refresh_interval = refresh_interval
         self._cooldown = cooldown
         self._timeout = timeout
-        self._content = b""
+        self._content: bytes | None = None
         self._keys: dict[str | None, list[_Listed]] | None = None
         self._unknown = threading.Event()
         self._stopped = threading.Event()

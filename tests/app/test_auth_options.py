@@ -1,0 +1,100 @@
+"""`JWT`: keys and options that it does not take."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from fastws.app.auth import JWT
+from tests.app.tokens import PRIVATE, SECRET, jwk, pem
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithms", "text"),
+    [
+        (SECRET, [], "at least one"),
+        (SECRET, "HS256", "a list"),
+        (SECRET, ["none"], "unknown"),
+        (SECRET, ["NONE", "HS256"], "unknown"),
+        (SECRET, [""], "unknown"),
+        (SECRET, ["hs256"], "unknown"),
+        (SECRET, ["HS256", "RS256"], "do not mix"),
+        (pem("RSA"), ["HS256", "RS256"], "do not mix"),
+        (pem("Ed25519"), ["EdDSA", "HS512"], "do not mix"),
+        (b"", ["HS256"], "takes a secret"),
+        (None, ["HS256"], "takes a secret"),
+        (SECRET[:31], ["HS256"], "32 bytes"),
+        (SECRET, ["HS256", "HS512"], "64 bytes"),
+        (SECRET, ["RS256"], "not one for RS256"),
+        (pem("RSA"), ["ES256"], "not one for ES256"),
+        (pem("RSA"), ["RS256", "ES256"], "not one for ES256"),
+        (pem("P-256"), ["ES384"], "not one for ES384"),
+        (pem("P-256"), ["EdDSA"], "not one for EdDSA"),
+        (PRIVATE["RSA"].public_key(), ["HS256"], "takes a secret"),
+    ],
+)
+def test_keys_and_algorithms_that_do_not_go_together(key: Any, algorithms: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text) as caught:
+        JWT(key, algorithms=algorithms)
+    assert caught.value.__context__ is None
+    assert not key or str(key)[10:30] not in str(caught.value)
+
+
+def public_forms() -> list[Any]:
+    """Gives an RSA public key in every form in which it may be taken for a secret."""
+    key = PRIVATE["RSA"].public_key()
+    texts = [
+        key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+        key.public_bytes(Encoding.PEM, PublicFormat.PKCS1),
+        key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH),
+    ]
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    as_jwk = json.dumps(jwk("RSA"))
+    return [*texts, *(text.strip() for text in texts), texts[0].decode(), der, as_jwk]
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_a_public_key_is_no_secret(number: int) -> None:
+    with pytest.raises(ValueError, match="takes a secret"):
+        JWT(public_forms()[number], algorithms=["HS256"])
+
+
+def test_a_short_rsa_key() -> None:
+    key = rsa.generate_private_key(65537, 1024)
+    with pytest.raises(ValueError, match="2048 bits"):
+        JWT(key.public_key(), algorithms=["RS256"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"audience": ""},
+        {"audience": []},
+        {"issuer": [""]},
+        {"require": ["role"]},
+    ],
+)
+def test_options_that_would_check_nothing(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"empty|struct"):
+        JWT(SECRET, algorithms=["HS256"], **options)
+
+
+def without(*modules: str) -> str:
+    """Gives what an import says in a Python that lacks some modules."""
+    lines = [f"import sys; sys.modules[{name!r}] = None" for name in modules]
+    program = "\n".join([*lines, "import fastws.app.auth"])
+    argv = [sys.executable, "-c", program]
+    ran = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return ran.stderr.splitlines()[-1] if ran.returncode else ""
+
+
+@pytest.mark.parametrize("module", ["jwt", "cryptography"])
+def test_without_pyjwt_the_import_says_what_to_install(module: str) -> None:
+    assert without(module) == (
+        "ModuleNotFoundError: tokens need PyJWT and cryptography: pip install 'fastws-asgi[jwt]'"
+    )
+    assert without() == ""
