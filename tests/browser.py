@@ -99,6 +99,15 @@ class Page:
         assert "error" not in answer, answer
         return answer["result"]
 
+    async def go(self, url: str) -> None:
+        """Goes to an address, and waits until the page there is loaded."""
+        await self.command("Page.navigate", url=url)
+        await self.run(
+            "new Promise((done) => document.readyState === 'complete'"
+            " ? done() : addEventListener('load', done))"
+        )
+        assert await self.run("location.href.split('#')[0]") == url.partition("#")[0]
+
     async def run(self, expression: str) -> Any:
         """Gives the value of a JavaScript expression, awaited if it is a promise."""
         result = await self.command(
@@ -162,11 +171,6 @@ async def open_page(url: str, width: int = 1024, height: int = 768) -> AsyncIter
             deviceScaleFactor=1,
             mobile=width < height,
         )
-        await page.command("Page.navigate", url=url)
-        await page.run(
-            "new Promise((done) => document.readyState === 'complete'"
-            " ? done() : addEventListener('load', done))"
-        )
-        assert await page.run("location.href.split('#')[0]") == url.partition("#")[0]
+        await page.go(url)
         yield page
         await page.command("Page.close")
