@@ -1,9 +1,10 @@
 """What runs out: patience, connections, file descriptors (T16, T26)."""
 
 import asyncio
-import sys
-from collections.abc import Callable
-from contextlib import suppress
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.processes import PATIENCE, Server
 from tests.server.peer import TEXT, Address, Frame, Peer, connected, request, tcp, text, upgrade
 from tests.server.serving import Receive, Scope, Send, hello, running, until
 
+HALF = 5000  # handshakes that do not go on; each takes a file descriptor here, and one there
 ONE_LOOP = pytest.mark.parametrize("anyio_backend", ["uvloop"], indirect=True)  # of the peers
 
 
@@ -51,6 +53,69 @@ async def test_half_a_handshake_does_not_keep_others_out(sent: bytes) -> None:
                 peer.close()
             await until(lambda: len(server.connections) == 1)
             await echoes(good)
+
+
+@pytest.fixture
+def many_fds() -> Iterator[None]:
+    """Lets this process, and those that it starts, have as many files open as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def begin_handshakes(address: Address, count: int) -> list[Peer]:
+    """Opens connections, and sends no more than a part of a request over each."""
+    long = upgrade(headers=[(b"x", b"y" * 999)])
+    beginnings = [b"", b"GET /ws HTTP/1.1\r\n", upgrade()[:-1], long[:-1]]
+    peers = []
+    for i in range(count):
+        peers.append(await Peer.connect(address))
+        if sent := beginnings[i % len(beginnings)]:
+            await peers[-1].send(sent)
+    return peers
+
+
+@ONE_LOOP
+@pytest.mark.usefixtures("many_fds")
+async def test_five_thousand_half_handshakes(serve: Callable[..., Server]) -> None:
+    """T16: good clients connect while all of them are there."""
+    server = serve("tests.server.apps:app", env={"FASTWS_HANDSHAKE_TIMEOUT": "600"})
+    address = (server.host, server.port)
+    before = open_files(server)
+    slow = await begin_handshakes(address, HALF)
+    for _ in range(20):
+        # Its turn comes after that of all who came before it.
+        async with connected(address) as good:
+            await echoes(good)
+            assert open_files(server) >= before + HALF + 1
+    for peer in slow:
+        peer.close()
+    await until(lambda: open_files(server) == before)
+
+
+@ONE_LOOP
+@pytest.mark.usefixtures("many_fds")
+async def test_five_thousand_half_handshakes_end(serve: Callable[..., Server]) -> None:
+    """T16: all of them at their deadline, and nobody else."""
+    times = {"FASTWS_HANDSHAKE_TIMEOUT": "0.5", "FASTWS_CLOSE_TIMEOUT": "0.5"}
+    server = serve("tests.server.apps:app", env=times)
+    address = (server.host, server.port)
+    before = open_files(server)
+    async with connected(address) as good:
+        slow = await begin_handshakes(address, HALF)
+        await until(lambda: open_files(server) == before + 1)
+        await echoes(good)
+        for peer in slow:
+            rest = await peer.gone()
+            assert rest == b"" or rest.startswith(b"HTTP/1.1 408 ")
+            peer.close()
+
+
+def open_files(server: Server) -> int:
+    """Counts the file descriptors of a server process."""
+    return len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
 
 
 async def test_connections_have_a_limit() -> None:
@@ -114,26 +179,55 @@ async def test_refused_connections_do_not_count_for_long() -> None:
 
 
 @ONE_LOOP
-@pytest.mark.parametrize("options", ["", "--max-connections 10"])
-async def test_without_file_descriptors(options: str, spawn: Callable[..., Server]) -> None:
+async def test_without_file_descriptors(serve: Callable[..., Server]) -> None:
     """T26: those who are there go on, those who come wait, the log stays readable.
 
     Not so on asyncio: that accepts all who wait before anyone hears of the first of them, and
     logs each failure, up to CPython 3.13 2048 times.
     """
-    limited = f"ulimit -n 64; exec {sys.executable} -m fastws.cli run "
-    process = spawn("sh", "-c", f"{limited} tests.server.apps:app --port 0 {options}")
-    address = ("127.0.0.1", int(process.wait_for(r"running on http://[\d.]+:(\d+)")[1]))
+    server = serve("tests.server.apps:app")
+    address = (server.host, server.port)
     async with connected(address) as old:
+        _, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        limit = open_files(server) + 10
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (limit, hard))
         many = [await Peer.connect(address) for _ in range(100)]
+        await until(lambda: open_files(server) == limit)
         for _ in range(20):
             await echoes(old)
-            await asyncio.sleep(0.01)
         for peer in many:
             peer.close()
         await until_served(address)
         await echoes(old)
-    assert process.output.count("\n") < 300
+    assert server.output.count("\n") < 50, server.output
+
+
+@ONE_LOOP
+async def test_a_limit_of_connections_keeps_file_descriptors(serve: Callable[..., Server]) -> None:
+    """T26: whoever comes is told so, and of those who only hold on there are not too many."""
+    server = serve("tests.server.apps:app", "--max-connections", "10")
+    address = (server.host, server.port)
+    before = open_files(server)
+    async with AsyncExitStack() as stack:
+        good = [await stack.enter_async_context(connected(address)) for _ in range(9)]
+        async with connected(address) as tenth:
+            for _ in range(5):
+                async with tcp(address) as peer:
+                    await peer.send(upgrade())
+                    assert (await peer.refused())[0] == 503
+            many = [await Peer.connect(address) for _ in range(100)]
+            # Its turn comes after that of all who came before it.
+            async with tcp(address) as peer:
+                assert await peer.gone() == b""
+            assert open_files(server) == before + 10 + 32
+            for peer in [*good, tenth]:
+                await echoes(peer)
+        for peer in many:
+            peer.close()
+        await until_served(address)
+        for peer in good:
+            await echoes(peer)
+    assert server.output.count("\n") < 50, server.output
 
 
 async def test_an_app_that_blocks_nobody() -> None:
