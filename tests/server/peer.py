@@ -286,9 +286,10 @@ async def connected(
     headers: Iterable[tuple[bytes, bytes | None]] = (),
     *,
     receive_buffer: int | None = None,
+    over: type[Peer] = Peer,
 ) -> AsyncIterator[Peer]:
     """Gives a peer whose WebSocket is open, and closes its TCP in the end."""
-    peer = await Peer.connect(address, receive_buffer=receive_buffer)
+    peer = await over.connect(address, receive_buffer=receive_buffer)
     try:
         await peer.open(path, headers)
         yield peer
@@ -297,9 +298,11 @@ async def connected(
 
 
 @asynccontextmanager
-async def tcp(address: Address, *, receive_buffer: int | None = None) -> AsyncIterator[Peer]:
+async def tcp(
+    address: Address, *, receive_buffer: int | None = None, over: type[Peer] = Peer
+) -> AsyncIterator[Peer]:
     """Gives a peer that has only TCP."""
-    peer = await Peer.connect(address, receive_buffer=receive_buffer)
+    peer = await over.connect(address, receive_buffer=receive_buffer)
     try:
         yield peer
     finally:

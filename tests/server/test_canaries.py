@@ -20,6 +20,7 @@ from tests.server.peer import (
     tcp,
 )
 from tests.server.serving import echo, running
+from tests.server.tls import TlsPeer, server_options
 
 DEFLATE = [(b"sec-websocket-extensions", b"permessage-deflate")]
 SIZES = [0, 1, 100, 125, 126, 1000, 20 * KIB, 70 * KIB, 200 * KIB]
@@ -44,9 +45,9 @@ class Visitor:
         ping = frame(PING, self.byte * self.rng.randrange(126))
         return frame(BINARY, canary, fin=False) + ping + frame(CONTINUATION, self.byte)
 
-    async def visit(self, address: Address) -> None:
+    async def visit(self, address: Address, over: type[Peer]) -> None:
         buffer = self.rng.choice([None, 4096])
-        async with tcp(address, receive_buffer=buffer) as peer:
+        async with tcp(address, receive_buffer=buffer, over=over) as peer:
             await peer.open("/ws", DEFLATE if self.compressed else [])
             for _ in range(self.rng.randrange(5)):
                 await self.talk(peer)
@@ -86,17 +87,18 @@ class Visitor:
             peer.reset()
 
 
-@pytest.mark.parametrize("seed", range(2))
-async def test_a_storm_of_connections(seed: int) -> None:
-    rng = random.Random(seed)
+@pytest.mark.parametrize("over", [Peer, TlsPeer])
+async def test_a_storm_of_connections(over: type[Peer]) -> None:
+    rng = random.Random(23)
     numbers = list(range(1, 127))
+    options = server_options() if over is TlsPeer else {}
 
-    async with running(echo, ws_max_queue=2) as server:
+    async with running(echo, ws_max_queue=2, **options) as server:
 
         async def visits() -> None:
-            for _ in range(20):
+            for _ in range(10):
                 number = numbers.pop(rng.randrange(len(numbers)))
-                await Visitor(number, rng).visit(server.address)
+                await Visitor(number, rng).visit(server.address, over)
                 numbers.append(number)
 
         async with asyncio.TaskGroup() as group:

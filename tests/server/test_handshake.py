@@ -1,11 +1,12 @@
 """The opening handshake of a hostile client: how long, how large, and what comes around it."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from fastws.limits import Limits
-from tests.server.peer import CLOSE, TEXT, Frame, close, frame, request, tcp, text, upgrade
+from tests.server.peer import CLOSE, TEXT, Frame, Peer, close, frame, request, tcp, text, upgrade
 from tests.server.serving import ACCEPT, Event, Receive, Scope, Send, hello, running, until
 
 IMPATIENT = Limits(handshake_timeout=0.1, close_timeout=0.1)
@@ -362,6 +363,19 @@ async def test_an_upgrade_while_an_old_response_is_still_being_sent() -> None:
         await peer.opened()
         for i in range(100):
             assert await peer.frame() == Frame(TEXT, b"message %d" % i)
+
+
+@pytest.mark.parametrize("how", [Peer.reset, Peer.close, Peer.finish])
+async def test_a_client_that_vanishes_at_any_byte(how: Callable[[Peer], None]) -> None:
+    """Of one request, and of a second one behind it."""
+    async with running(hello, IMPATIENT) as server:
+        for sent in (upgrade(), request() + upgrade()):
+            for end in range(len(sent) + 1):
+                peer = await Peer.connect(server.address)
+                await peer.send(sent[:end])
+                how(peer)
+                await server.emptied()
+                peer.close()
 
 
 async def test_a_client_that_leaves_before_the_answer() -> None:

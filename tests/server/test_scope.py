@@ -2,16 +2,14 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from tests.server.peer import KEY, Peer, upgrade
 from tests.server.serving import Receive, Running, Scope, Send, running
+from tests.server.tls import client_context, server_options
 
 OURS = {"http": "fastws.server:HttpProtocol", "ws": "fastws.server:WebSocketProtocol"}
 # uvicorn's HTTP may hand over to our WebSocket, too.
@@ -147,22 +145,8 @@ async def test_on_a_unix_socket(socket_path: Path) -> None:
     assert (scope["client"], scope["server"]) == (None, (str(socket_path), None))
 
 
-@asynccontextmanager
-async def certificates(directory: Path) -> AsyncIterator[tuple[dict[str, str], ssl.SSLContext]]:
-    """Gives the server's options and the client's context."""
-    authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    options = {"ssl_certfile": directory / "cert", "ssl_keyfile": directory / "key"}
-    certificate.private_key_pem.write_to_path(options["ssl_keyfile"])
-    certificate.cert_chain_pems[0].write_to_path(options["ssl_certfile"])
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    yield {name: str(path) for name, path in options.items()}, context
-
-
-async def test_over_tls(tmp_path: Path) -> None:
-    async with certificates(tmp_path) as (options, context):
-        scope = await compare(REQUESTS["plain"], tls=context, **options)
+async def test_over_tls() -> None:
+    scope = await compare(REQUESTS["plain"], tls=client_context(), **server_options())
     assert scope["scheme"] == "wss"
 
 
