@@ -19,9 +19,12 @@ ARROWS = {
     "aio": BASE | {"wire"},
     "server": BASE | {"wire", "aio"},
     "client": BASE | {"wire", "aio"},
+    # They reach the server through scope["extensions"]["fastws"], and so run on any server.
+    "rooms": BASE,
     "app": BASE | {"rooms"},
+    "testing": BASE | {"wire", "client", "rooms", "app"},
     "cli": BASE | {"server"},
-    "__init__": BASE | {"wire", "client"},
+    "__init__": BASE | {"wire", "client", "rooms", "app"},
     # The package's own name is what users import, so the examples may, and nothing below.
     "examples": {"__init__"},
 }
@@ -91,6 +94,9 @@ def test_a_file_imports_only_from_its_layer_and_below(path: Path) -> None:
         ("closing.py", "from .errors import Disconnected", {".errors"}),
         ("client.py", "if TYPE_CHECKING:\n    from fastws.server import Config", {"fastws.server"}),
         ("server/http.py", "import uvicorn, fastws.aio.hub", set()),
+        ("rooms/member.py", "from fastws.app import App", {"fastws.app"}),
+        ("app/app.py", "from fastws.server import Config", {"fastws.server"}),
+        ("app/app.py", "from fastws.rooms import Rooms", set()),
         ("examples/echo.py", "from fastws import connect", set()),
     ],
 )
