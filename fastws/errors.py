@@ -1,5 +1,7 @@
 """The exceptions; each carries what the peer gets: a close code, or an HTTP status."""
 
+from collections.abc import Mapping
+
 
 class Disconnected(OSError):
     """The peer has gone; nothing more can be sent to it or received from it.
@@ -45,6 +47,8 @@ class HandshakeError(Exception):
         reason: one sentence for the body, without anything that the peer sent.
         headers: headers that the status requires, such as the versions with 426.
         body: the body of a refusal that a client received, its first 64 KiB.
+        fields: more about it for programs, such as the name of a parameter: members of the JSON
+            object that an `App` answers with.
     """
 
     def __init__(
@@ -53,9 +57,11 @@ class HandshakeError(Exception):
         reason: str,
         headers: tuple[tuple[bytes, bytes], ...] = (),
         body: bytes = b"",
+        fields: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(f"HTTP {status}: {reason}")
         self.status = status
         self.reason = reason
         self.headers = headers
         self.body = body
+        self.fields = dict(fields or {})
