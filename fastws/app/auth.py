@@ -14,6 +14,7 @@ one of a few fixed sentences: no part of a token gets into a response, an except
 """
 
 import base64
+import math
 import re
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -23,6 +24,7 @@ from typing import Annotated, Any, Generic, Protocol, Self, TypeVar
 import msgspec
 
 from fastws.app import bearer
+from fastws.app.faults import explain, paths
 from fastws.app.keys import ASYMMETRIC, JWKS, SYMMETRIC, Keys, OneKey, signed_payload
 from fastws.closing import CloseCode
 from fastws.errors import HandshakeError, ProtocolError
@@ -37,9 +39,6 @@ MAX_TOKEN_SIZE = 8 * 1024
 # RFC 7515 section 7.1, the compact serialization: three parts in base64url without padding.
 # A JWE (RFC 7516) has five.
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-# Where msgspec says what is missing, or where a value does not fit; never the value.
-_PLACE = re.compile(r"(?:required field `(\w+)`)?(?: - at `(\$[\w.\[\]-]*)`)?\Z")
-
 # Seconds since 1970 (RFC 7519 section 2); with a bound, so that a timer can be set.
 Instant = Annotated[float, msgspec.Meta(ge=0, le=253402300799)]
 
@@ -130,7 +129,7 @@ class JWT:
 
     Raises:
         ValueError: there are no algorithms, or some that do not go together or not with the
-            key, or the key is too short to be safe.
+            key, or the key is too short to be safe, or an option would check nothing.
     """
 
     def __init__(
@@ -151,6 +150,8 @@ class JWT:
         self._keys: Keys = key if isinstance(key, JWKS) else OneKey(key, self._algorithms)
         self._audience = _names(audience)
         self._issuers = _names(issuer)
+        if not 0 <= leeway < math.inf:
+            raise ValueError("leeway must be a finite number of seconds from 0 on")
         self._leeway = leeway
         self._require = frozenset(require)
         if not self._require <= {"exp", "nbf", "iss", "sub", "aud"}:
@@ -228,7 +229,7 @@ class JWT:
     def authenticate(
         self, scope: bearer.Scope, kind: type[C], *, scopes: Collection[str] = ()
     ) -> Verified[C]:
-        """Finds the token in an ASGI scope and verifies it; what it expires is the caller's.
+        """Finds the token in an ASGI scope and verifies it; its expiry is the caller's to mind.
 
         Raises:
             HandshakeError: 401, there is no token; 400, there are two; or as `verify`.
@@ -238,9 +239,8 @@ class JWT:
             # RFC 6750 section 3.1: no error code for who did not try.
             raise _refusal(_UNAUTHORIZED, "a bearer token is required")
         if len(found) > 1:
-            found.clear()
             raise _refusal(_BAD_REQUEST, "there is more than one token", "invalid_request")
-        return self.verify(found.pop(), kind, scopes=scopes)
+        return self.verify(found[0], kind, scopes=scopes)
 
     def verify(self, token: str, kind: type[C], *, scopes: Collection[str] = ()) -> Verified[C]:
         """Verifies a token, wherever it came from.
@@ -252,7 +252,8 @@ class JWT:
 
         Raises:
             HandshakeError: 401, the token is not valid now, not for us, or not a token; 403, it
-                is valid, but its claims do not fit, or a scope is missing.
+                is valid, but a scope is missing, or its claims do not fit; then ``code`` and
+                ``path`` in the fields say how (see `Fault`).
         """
         outcome = self._check(token, kind, scopes)
         # What logs the locals of a traceback's frames finds no token in them.
@@ -320,11 +321,13 @@ class JWT:
         try:
             claims = msgspec.json.decode(payload, type=kind)
         except _UNREADABLE as error:
-            description = _misfit(str(error))
+            fault = explain(error, paths(kind))
         else:
             expires_at = None if registered.exp is None else registered.exp + self._leeway
             return Verified(claims, expires_at, registered.iss, registered.sub)
-        return _refusal(_FORBIDDEN, description, "insufficient_scope")
+        refusal = _refusal(_FORBIDDEN, "the token's claims do not fit", "insufficient_scope")
+        refusal.fields = {"code": fault.code, "path": fault.path}
+        return refusal
 
 
 def _checked_algorithms(names: Sequence[str]) -> frozenset[str]:
@@ -374,14 +377,6 @@ def _granted(scope: Any) -> set[str]:
     if isinstance(scope, str):
         return set(scope.split(" "))
     return {name for name in scope if isinstance(name, str)} if isinstance(scope, list) else set()
-
-
-def _misfit(said: str) -> str:
-    """Says which claim does not fit, from what msgspec says, which may have its value, too."""
-    place = _PLACE.search(said)
-    missing, path = place.groups() if place else (None, None)
-    fault = f"the token has no {missing}" if missing else "the token's claims do not fit"
-    return f"{fault} at {path}" if path else fault
 
 
 def _refusal(

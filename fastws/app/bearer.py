@@ -4,10 +4,12 @@ Each source gives every token that it finds in an ASGI scope, so that two can be
 source of one's own is a function of the same type.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qsl
+
+from fastws.app.headers import Headers, cookie_pairs
 
 Scope = Mapping[str, Any]
 Source = Callable[[Scope], list[str]]
@@ -18,7 +20,7 @@ SCHEME = "bearer"
 def header(scope: Scope) -> list[str]:
     """Finds the token of ``Authorization: Bearer <token>``; other schemes are not ours."""
     found = []
-    for value in _header_values(scope, b"authorization"):
+    for value in _headers(scope).get_all("authorization"):
         scheme, _, token = value.partition(" ")
         if scheme.lower() == SCHEME:
             found.append(token.strip(" "))
@@ -45,12 +47,7 @@ def cookie(name: str) -> Source:
     """
 
     def find(scope: Scope) -> list[str]:
-        pairs = [
-            pair.strip(" \t").partition("=")
-            for value in _header_values(scope, b"cookie")
-            for pair in value.split(";")
-        ]
-        return [value.strip('"') for key, _, value in pairs if key == name]
+        return [value for found, value in cookie_pairs(_headers(scope)) if found == name]
 
     return find
 
@@ -64,7 +61,7 @@ def query(name: str = "access_token") -> Source:
 
     def find(scope: Scope) -> list[str]:
         text = scope.get("query_string", b"").decode("latin-1")
-        return [value for key, value in parse_qsl(text, keep_blank_values=True) if key == name]
+        return [value for found, value in parse_qsl(text, keep_blank_values=True) if found == name]
 
     return find
 
@@ -83,5 +80,5 @@ def _names_us(name: str) -> bool:
     return name.lower() == SCHEME
 
 
-def _header_values(scope: Scope, name: bytes) -> Iterable[str]:
-    return (value.decode("latin-1") for key, value in scope.get("headers", ()) if key == name)
+def _headers(scope: Scope) -> Headers:
+    return Headers(scope.get("headers", ()))

@@ -62,15 +62,25 @@ class Headers(Mapping[str, str]):
 
 
 def parse_cookies(headers: Headers) -> dict[str, str]:
-    """Reads the cookies of a request (RFC 6265 section 4.2.1).
+    """Reads the cookies of a request, as `cookie_pairs`.
+
+    Of several cookies of one name the first is taken: browsers put that with the longest path
+    first (RFC 6265 section 5.4).
+    """
+    cookies: dict[str, str] = {}
+    for name, value in cookie_pairs(headers):
+        cookies.setdefault(name, value)
+    return cookies
+
+
+def cookie_pairs(headers: Headers) -> Iterator[tuple[str, str]]:
+    """Gives name and value of every cookie of a request (RFC 6265 section 4.2.1).
 
     Names and values are left as they are, but for a pair of quotes around a value: what else
     would be undone, such as percent-encoding or spaces of Unicode, lets one cookie pass for
     another (``__%48ost-session``). For the same reason a cookie without a name is dropped
-    (CVE-2023-23934). Of several cookies of one name the first is taken: browsers put that with
-    the longest path first (section 5.4).
+    (CVE-2023-23934).
     """
-    cookies: dict[str, str] = {}
     for header in headers.get_all("cookie"):
         for pair in header.split(";"):
             name, equals, value = pair.partition("=")
@@ -79,5 +89,4 @@ def parse_cookies(headers: Headers) -> dict[str, str]:
             if len(value) >= 2 and value[0] == value[-1] == '"':
                 value = value[1:-1]
             if name and equals:
-                cookies.setdefault(name, value)
-    return cookies
+                yield name, value

@@ -229,7 +229,11 @@ class JWKS:
             name="fastws-jwks",
             daemon=True,
         ).start()
-        await asyncio.wrap_future(loaded)
+        try:
+            await asyncio.wrap_future(loaded)
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -240,6 +244,7 @@ class JWKS:
     def _keep_fresh(
         self, loaded: "Future[None]", stopped: threading.Event, unknown: threading.Event
     ) -> None:
+        loaded.set_running_or_notify_cancel()  # from here on, who waits cannot cancel it
         try:
             self.load()
         except Exception as error:  # it is raised where it is awaited
@@ -375,8 +380,8 @@ def _read(jwk: Any) -> tuple[str | None, _Listed]:
     name = min(algorithms)
     try:
         key = jwt.PyJWK(jwk, name).key
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError):
-        raise ValueError("it is malformed") from None
+    except Exception:  # whatever libraries say of it, the set's other keys are good
+        raise ValueError("it is malformed, or not supported") from None
     if _fault(key, name):
         raise ValueError("it is too short")
     return kid, _Listed(algorithms, key)

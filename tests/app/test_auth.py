@@ -214,24 +214,25 @@ class Precise(msgspec.Struct, forbid_unknown_fields=True):
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"),
+    ("changes", "code", "path"),
     [
-        ({"sub": None}, "the token has no sub"),
-        ({"role": "classified"}, "the token's claims do not fit at $.role"),
-        ({"age": 17}, "the token's claims do not fit at $.age"),
-        ({"groups": [1, "classified"]}, "the token's claims do not fit at $.groups[1]"),
-        ({"limits": {"classified": "a"}}, "the token's claims do not fit at $.limits[...]"),
-        ({"classified": 1}, "the token's claims do not fit"),
+        ({"sub": None}, "missing_field", "$.sub"),
+        ({"role": "classified"}, "invalid_value", "$.role"),
+        ({"age": 17}, "invalid_value", "$.age"),
+        ({"groups": [1, "classified"]}, "wrong_type", "$.groups[1]"),
+        ({"limits": {"classified": "a"}}, "wrong_type", "$.limits[...]"),
+        ({"classified": 1}, "unknown_field", "$"),
     ],
 )
-def test_claims_that_do_not_fit(changes: dict[str, Any], reason: str) -> None:
+def test_claims_that_do_not_fit(changes: dict[str, Any], code: str, path: str) -> None:
     error = refused(make(), signed(**changes), Precise)
-    assert (error.status, error.reason) == (403, reason)
+    assert (error.status, error.reason) == (403, "the token's claims do not fit")
+    assert error.fields == {"code": code, "path": path}
     assert error.headers == (
         (
             b"www-authenticate",
             b'Bearer realm="websocket", error="insufficient_scope", '
-            b'error_description="%s"' % reason.encode(),
+            b'error_description="the token\'s claims do not fit"',
         ),
     )
     assert "classified" not in repr(vars(error))
@@ -353,7 +354,7 @@ def test_a_new_token_takes_the_place_of_the_old_one() -> None:
         (signed(sub="eve"), 4401, "the token is for another subject"),
         (signed(sub=None), 4401, "the token is for another subject"),
         (signed(iss="https://else"), 4401, "the token is for another subject"),
-        (signed(role="root"), 1008, "the token's claims do not fit at $.role"),
+        (signed(role="root"), 1008, "the token's claims do not fit"),
     ],
 )
 def test_a_bad_new_token_changes_nothing(token: Any, code: int, reason: str) -> None:

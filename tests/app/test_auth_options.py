@@ -1,14 +1,17 @@
 """`JWT`: keys and options that it does not take."""
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+import fastws.app
 from fastws.app.auth import JWT
 from tests.app.tokens import PRIVATE, SECRET, jwk, pem
 
@@ -76,10 +79,13 @@ def test_a_short_rsa_key() -> None:
         {"audience": []},
         {"issuer": [""]},
         {"require": ["role"]},
+        {"leeway": float("nan")},
+        {"leeway": float("inf")},
+        {"leeway": -1},
     ],
 )
 def test_options_that_would_check_nothing(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"empty|struct"):
+    with pytest.raises(ValueError, match=r"empty|struct|finite"):
         JWT(SECRET, algorithms=["HS256"], **options)
 
 
@@ -98,3 +104,25 @@ def test_without_pyjwt_the_import_says_what_to_install(module: str) -> None:
         "ModuleNotFoundError: tokens need PyJWT and cryptography: pip install 'fastws-asgi[jwt]'"
     )
     assert without() == ""
+
+
+def compared(source: str) -> set[str]:
+    """Gives the names that are compared in a way whose time tells how much of them is right."""
+    comparisons = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Compare))
+    return {
+        name.id
+        for node in comparisons
+        if any(isinstance(operator, ast.Eq | ast.NotEq) for operator in node.ops)
+        for name in ast.walk(node)
+        if isinstance(name, ast.Name)
+    }
+
+
+SECRETS = {"token", "tokens", "key", "secret", "signature", "payload", "public", "prepared"}
+
+
+def test_no_secret_is_compared_here() -> None:
+    """PyJWT does that, with `hmac.compare_digest`."""
+    for path in sorted(Path(fastws.app.__file__).parent.glob("*.py")):
+        assert not compared(path.read_text()) & SECRETS
+    assert compared("if a and signature == hmac(x): pass") & SECRETS == {"signature"}

@@ -69,7 +69,7 @@ def test_the_subprotocol(offered: list[str], found: list[str], accepted: str | N
         (["theme=dark", "__Host-session=a.b.c"], ["a.b.c"]),
         (['__Host-session="a.b.c"'], ["a.b.c"]),
         (["__Host-session="], [""]),
-        (["__Host-session"], [""]),
+        (["__Host-session"], []),
         (["__Host-session=a; __Host-session=b"], ["a", "b"]),
         (["__host-session=a"], []),
         (["x__Host-session=a"], []),

@@ -99,6 +99,11 @@ def oct_key() -> dict[str, Any]:
     return {"kty": "oct", "k": encoded(SECRET), "kid": "1", "alg": "HS256"}
 
 
+def private_rsa() -> dict[str, Any]:
+    found = jwt.algorithms.RSAAlgorithm.to_jwk(PRIVATE["RSA"], as_dict=True)
+    return {**found, "key_ops": ["sign", "verify"]}
+
+
 UNUSABLE: dict[str, Any] = {
     "a string": "key",
     "an array": [],
@@ -128,8 +133,8 @@ UNUSABLE: dict[str, Any] = {
     "no operations": jwk("RSA", key_ops=[]),
     "operations in a string": jwk("RSA", key_ops="verify"),
     "a kid that is a number": jwk("Ed25519", kid=7),
-    "a private key": jwk("Ed25519", d=encoded(b"d" * 32)),
-    "a private RSA key": jwk("RSA", d=encoded(b"d" * 256)),
+    "a private key": jwt.algorithms.OKPAlgorithm.to_jwk(PRIVATE["Ed25519"], as_dict=True),
+    "a private RSA key": private_rsa(),
     "RSA of 1024 bits": jwt.algorithms.RSAAlgorithm.to_jwk(SHORT, as_dict=True),
     "RSA without a modulus": {"kty": "RSA", "e": "AQAB"},
     "RSA with a modulus of 1": {"kty": "RSA", "e": "AQAB", "n": "AQ"},

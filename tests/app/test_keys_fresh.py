@@ -78,17 +78,19 @@ async def test_keys_are_refreshed_without_being_asked_for(issuer: Start) -> None
 
 
 async def test_unknown_keys_do_not_make_us_a_flood(issuer: Start) -> None:
-    server, other = issuer([jwk("Ed25519", kid="1")]), issuer([jwk("Ed25519", kid="1")])
+    server, other, third = (issuer([jwk("Ed25519", kid="1")]) for _ in range(3))
     calm = auth_with(JWKS(server.url, **ONCE))
-    eager = auth_with(JWKS(other.url, **EAGER))
-    async with calm, eager:
+    eager, once = (auth_with(JWKS(each.url, **EAGER)) for each in (other, third))
+    async with calm, eager, once:
         for number in range(100):
             assert reason(calm, token("Ed25519", "EdDSA", kid=f"x{number}")) == UNKNOWN
+        assert reason(once, token("Ed25519", "EdDSA", kid="x")) == UNKNOWN
+        await wait_for(third, 2)
         # The other one shows that a request would have been made by now.
         for count in range(2, 6):
             assert reason(eager, token("Ed25519", "EdDSA", kid="x")) == UNKNOWN
             await wait_for(other, count)
-    assert len(server.requests) == 1
+    assert (len(server.requests), len(third.requests)) == (1, 2)
 
 
 BAD_ANSWERS: dict[str, tuple[bytes, int, dict[str, str]]] = {
@@ -150,10 +152,24 @@ async def test_an_answer_that_never_ends(issuer: Start) -> None:
 async def test_a_set_can_be_entered_again(issuer: Start) -> None:
     server = issuer([jwk("Ed25519", kid="1")])
     jwks = JWKS(server.url, **EAGER)
-    for _ in range(3):
+    for count in 1, 3, 5:
         async with jwks as entered:
             assert entered is jwks
-    assert len(server.requests) == 3
+            await wait_for(server, count)
+            assert jwks.find("x", "EdDSA") is None
+            await wait_for(server, count + 1)
+
+
+async def test_a_start_that_is_cancelled(issuer: Start) -> None:
+    """Its thread ends, too: see `no_threads_left`."""
+    server = issuer([jwk("Ed25519", kid="1")])
+    async with asyncio.timeout(PATIENCE):
+        starting = asyncio.create_task(JWKS(server.url).__aenter__())
+        await asyncio.sleep(0)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+    await wait_for(server, 1)
 
 
 async def test_a_jwt_with_one_key_can_be_entered_too() -> None:
