@@ -22,7 +22,7 @@ ARROWS = {
     # They reach the server through scope["extensions"]["fastws"], and so run on any server.
     "rooms": BASE,
     "app": BASE | {"rooms"},
-    "testing": BASE | {"wire", "client", "rooms", "app"},
+    "testing": BASE | {"wire", "server", "client", "rooms", "app"},
     "cli": BASE | {"server"},
     "__init__": BASE | {"wire", "client", "rooms", "app"},
     # The package's own name is what users import, so the examples may, and nothing below.
