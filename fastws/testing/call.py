@@ -35,7 +35,7 @@ class Call(ABC):
         self._inbox: deque[Event] = deque()
         self._receiving = 0
         self._ends = 0
-        self._fault: AssertionError | None = None
+        self._blamed: AssertionError | None = None
         self._changed = asyncio.Event()
         self._task = asyncio.create_task(self._run(app))
         self._task.add_done_callback(self._on_over)
@@ -79,8 +79,8 @@ class Call(ABC):
 
     def blame(self, fault: str) -> NoReturn:
         """Raises in the app, and in the test even if the app should catch that."""
-        self._fault = AssertionError(fault)
-        raise self._fault
+        self._blamed = AssertionError(fault)
+        raise self._blamed
 
     # The test's side.
 
@@ -131,14 +131,19 @@ class Call(ABC):
                     raise AssertionError(f"{awaited} did not come, but the app has returned")
                 await self.change()
 
-    def raise_fault(self) -> None:
-        """Raises what the app has raised, if it has."""
-        if self._fault is not None:
-            raise self._fault
+    def fault(self) -> BaseException | None:
+        """Gives what the app has raised, or done wrong, if it has."""
+        if self._blamed is not None:
+            return self._blamed
         if self._task.cancelled():
-            raise AssertionError("the app was cancelled")
-        if self._task.done():
-            self._task.result()
+            return AssertionError("the app was cancelled")
+        return self._task.exception() if self._task.done() else None
+
+    def raise_fault(self) -> None:
+        """Raises it."""
+        fault = self.fault()
+        if fault is not None:
+            raise fault
 
     async def finish(self) -> None:
         """Waits until the app has returned, and cancels it if it does not.

@@ -78,11 +78,9 @@ async def _opened(call: WebSocketCall) -> None:
 
 def _note(error: BaseException, call: WebSocketCall, target: str) -> None:
     """Tells with what a test has failed what else went wrong; it may be the cause."""
-    try:
-        call.raise_fault()
-    except BaseException as fault:
-        if fault is not error:
-            error.add_note(f"Meanwhile, at {target}:\n{''.join(traceback.format_exception(fault))}")
+    fault = call.fault()
+    if fault is not None and fault is not error:
+        error.add_note(f"Meanwhile, at {target}:\n{''.join(traceback.format_exception(fault))}")
 
 
 class Client:

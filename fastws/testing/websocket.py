@@ -87,17 +87,15 @@ class WebSocketCall(Call):
         """Whether the client has ended the connection, and not the app."""
         return self._gone is not None
 
-    def raise_fault(self) -> None:
-        """Raises what the app has raised, or that it has left the connection as it was."""
-        try:
-            super().raise_fault()
-        except ClientDisconnected:
-            # It need not be caught once the client has gone.
-            if not self.has_left:
-                raise
-        if self.over and self.closed is None:
+    def fault(self) -> BaseException | None:
+        """Gives what the app has raised, or that it has left the connection as it was."""
+        fault = super().fault()
+        if isinstance(fault, ClientDisconnected) and self.has_left:
+            return None  # it need not be caught
+        if fault is None and self.over and self.closed is None:
             left = self.stage.name.lower()
-            raise AssertionError(f"the app returned and left the connection {left}")
+            return AssertionError(f"the app returned and left the connection {left}")
+        return fault
 
     def _end(self, code: int, reason: str) -> None:
         self.closed = code, reason
