@@ -1,0 +1,75 @@
+"""A real nginx with the configuration of the README, in front of a server on a unix socket."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+# Debian's place for it is not on everybody's path.
+NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+
+# It writes nowhere but into its directory, which is that of who runs the tests, be that root.
+CONFIGURATION = """
+daemon off;
+user root;
+worker_processes 1;
+pid {directory}/pid;
+events {{ }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        {location}
+    }}
+}}
+"""
+
+
+def location(upstream: Path) -> str:
+    """Gives the README's block, with the socket of a server in it."""
+    found = re.search(r"^    location / \{.*?^    \}", README.read_text(), re.DOTALL | re.MULTILINE)
+    assert found is not None
+    block, count = re.subn(r"http://unix:[^;]+;", f"http://unix:{upstream};", found[0])
+    assert count == 1
+    return block
+
+
+@contextmanager
+def nginx(upstream: Path, directory: Path) -> Iterator[tuple[str, int]]:
+    """Runs nginx and gives the address that it listens on.
+
+    Args:
+        upstream: the unix socket of the server behind it.
+        directory: for its files; its log is ``nginx.log`` there.
+    """
+    assert NGINX is not None, "there is no nginx"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()
+        file = directory / "nginx.conf"
+        file.write_text(
+            CONFIGURATION.format(directory=directory, port=port, location=location(upstream))
+        )
+        process = subprocess.Popen(
+            [NGINX, "-p", directory, "-c", file, "-e", directory / "nginx.log"],
+            # The way in which one nginx hands its sockets over to the next: so this one listens
+            # already, and nobody has to wait for it.
+            env={**os.environ, "NGINX": f"{listener.fileno()};"},
+            pass_fds=[listener.fileno()],
+            stdin=subprocess.DEVNULL,
+        )
+    try:
+        yield host, port
+        assert process.poll() is None, (directory / "nginx.log").read_text()
+    finally:
+        process.terminate()
+        process.wait()
