@@ -55,27 +55,36 @@ build: $(BUILT) ## compile in place
 .PHONY: autobahn
 autobahn: $(BUILT) $(VENV)/.test ## RFC 6455 and 7692, case by case; needs CPython 2.7 [ARGS=...]
 	bash tests/autobahn/install.sh
-	$(PY) -m tests.autobahn $(or $(ARGS),--role server client --loop uvloop asyncio)
+	$(PY) -m tests.autobahn $(or $(ARGS),--nginx --loop uvloop asyncio --cases 1-7,10)
+	$(if $(ARGS),,$(PY) -m tests.autobahn --role server client --loop uvloop asyncio)
 
 .PHONY: bench
 bench: $(BUILT) $(VENV)/.test ## measure against others, as ratios [ARGS=...]
 	$(PY) -m benchmarks $(ARGS)
 
 # The first library in LD_PRELOAD has to be ASAN's; without PYTHONMALLOC it sees only arenas;
-# without --capture=sys pytest would take its report into the grave.
+# without --capture=sys pytest would take its report into the grave. What malloc gives is filled,
+# so that bytes that nobody has written are seen where they come out.
+ASAN = LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" \
+	PYTHONMALLOC=malloc PYTHONPATH=. UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=$(ASAN_OPTIONS)
+ASAN_OPTIONS := detect_leaks=0:allocator_may_return_null=1:max_malloc_fill_size=1048576:$\
+	malloc_fill_byte=203
+
 .PHONY: asan
-asan: $(BUILT) $(VENV)/.test ## test wire, aio and server under ASAN and UBSAN [ARGS=...]
+asan: $(BUILT) $(VENV)/.test ## test wire, aio and server under ASAN and UBSAN, and by Autobahn [ARGS=...]
 	rm -rf build/asan/tests
-	mkdir -p build/asan
+	mkdir -p build/asan/build
 	git ls-files --cached --others --exclude-standard -z | xargs -0 cp --parents -ut build/asan
 	cd build/asan && CFLAGS="-g -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) \
 		-fno-sanitize-recover=undefined" LDFLAGS="-fsanitize=$(SANITIZE)" \
 		$(PY) setup.py --quiet build_ext --inplace
-	cd build/asan && \
-		LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" \
-		PYTHONMALLOC=malloc PYTHONPATH=. ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
-		UBSAN_OPTIONS=print_stacktrace=1 $(PY) -m pytest --capture=sys -p no:cacheprovider \
+	cd build/asan && $(ASAN) $(PY) -m pytest --capture=sys -p no:cacheprovider \
 		$(or $(ARGS),tests/wire tests/aio tests/server)
+ifndef ARGS
+	bash tests/autobahn/install.sh
+	ln -sfn ../../wstest build/asan/build/wstest
+	cd build/asan && $(ASAN) $(PY) -m tests.autobahn --cases 1-7,10 --loop uvloop asyncio
+endif
 
 .PHONY: fuzz
 fuzz: $(BUILT) ## fuzz the codec, guided by coverage; needs clang-14 [SECONDS=60]

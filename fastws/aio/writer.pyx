@@ -265,7 +265,11 @@ cdef class Writer(Receivable):
         self.blocked = False
         if self.lost:
             return
-        if self.connection is not None:
+        if self.connection is not None and self.connection.phase == Phase.CLOSED:
+            # Not now: asyncio calls connection_lost twice if TCP is closed from in here.
+            if not self.dirty:
+                self.hub.mark_dirty(self)
+        elif self.connection is not None:
             self.flush()
             if not self.blocked:
                 self._send_held_pong()

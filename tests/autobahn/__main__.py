@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.autobahn import client, server, suite
 from tests.autobahn.verdict import judge
+from tests.nginx import NGINX
 
 
 def main() -> int:
@@ -55,15 +56,18 @@ def _parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="runs side by side (%(default)s)"
     )
+    parser.add_argument("--nginx", action="store_true", help="put nginx in front of the server")
     options = parser.parse_args()
-    if options.control and options.role != ["server"]:
-        parser.error("--control is a server")
+    if (options.control or options.nginx) and options.role != ["server"]:
+        parser.error("--control and --nginx take --role server")
+    if options.nginx and NGINX is None:
+        parser.error("--nginx: there is none")
     return options
 
 
 def _run(role: str, loop: str, cases: list[str], options: argparse.Namespace) -> bool:
     protocols = "control" if options.control else "fastws"
-    name = f"{protocols} {role} on {loop}"
+    name = f"{protocols} {role} on {loop}{' behind nginx' if options.nginx else ''}"
     outdir = suite.BUILD / "autobahn" / name.replace(" ", "-")
     shutil.rmtree(outdir, ignore_errors=True)
     outdir.mkdir(parents=True)
@@ -72,7 +76,7 @@ def _run(role: str, loop: str, cases: list[str], options: argparse.Namespace) ->
     trouble = ""
     try:
         if role == "server":
-            server.run(protocols, loop, cases, options.jobs, outdir)
+            server.run(protocols, loop, cases, options.jobs, outdir, proxied=options.nginx)
         else:
             client.run(loop, cases, options.jobs, outdir)
     except suite.Trouble as error:

@@ -55,7 +55,9 @@ def installed() -> bool:
 
 def all_cases() -> list[str]:
     """Asks the installed suite for the ids of its cases."""
-    output = subprocess.check_output([PYTHON, "-c", _LIST_CASES], cwd=BUILD, text=True)
+    command = [PYTHON, "-c", _LIST_CASES]
+    env = {**os.environ, "LD_PRELOAD": ""}
+    output = subprocess.check_output(command, cwd=BUILD, env=env, text=True)
     cases = sorted(output.split(), key=case_key)
     if len(cases) != SIZE:
         raise RuntimeError(f"the suite has {len(cases)} cases, not {SIZE}: another version?")
@@ -117,7 +119,8 @@ def wstest(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            # A sanitizer's library is for the server, if for anyone.
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "LD_PRELOAD": ""},
         )
     try:
         yield process

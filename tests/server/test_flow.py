@@ -205,6 +205,33 @@ async def test_a_peer_that_reads_again_gets_the_rest_and_the_close() -> None:
         assert await peer.rest() == b""
 
 
+@pytest.mark.parametrize("ending", [close(1001), frame(TEXT, b"x", mask=None)])
+async def test_a_peer_that_ends_it_and_then_reads_the_rest(ending: bytes) -> None:
+    """TCP is closed once all is sent; asyncio does not like that to be done in resume_writing."""
+
+    async def act(receive: Receive, send: Send) -> int:
+        await receive()
+        await send(ACCEPT)
+        count = await fill(send, server)
+        assert (await receive())["type"] == "websocket.disconnect"
+        return count
+
+    script = Script(act)
+    async with (
+        running(script) as server,
+        connected(server.address, receive_buffer=SMALL) as peer,
+    ):
+        await until(lambda: stuck(server))
+        await peer.send(ending)
+        count = await script.outcome
+        for i in range(count):
+            assert await peer.frame() == Frame(BINARY, number(i, 32 * KIB))
+        assert (await peer.closed())[0] in (1001, 1002)
+        assert await peer.rest() == b""
+        peer.close()
+        await server.emptied()
+
+
 # From the peer.
 
 
