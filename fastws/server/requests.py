@@ -72,6 +72,11 @@ class HttpRequests(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_clock()
         super().connection_lost(exc)
+        self._forget_parsers()
+
+    def _forget_parsers(self) -> None:
+        """Breaks the circles of parsers and protocol: nothing of this object stays."""
+        self.parser = self.watched_parser = self.plain_parser = None  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
         limits = self.limits
@@ -182,8 +187,7 @@ class HttpRequests(HttpToolsProtocol):
             return
         self.connections.discard(self)
         self._unset_keepalive_if_required()
-        # Breaks the circle of parser and protocol: nothing of this object stays.
-        self.parser = self.watched_parser = self.plain_parser = None  # type: ignore[assignment]
+        self._forget_parsers()
         protocol = ws_class(self.config, self.server_state, self.app_state, self.loop)
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
