@@ -1,6 +1,8 @@
-/* A closed-loop load generator for WebSocket echo servers and plain HTTP: one thread, epoll.
+/* A closed-loop load generator for WebSocket servers and plain HTTP: one thread, epoll.
 
      load echo      -c CONNECTIONS -d DEPTH -s SIZE [-b] [-B]   DEPTH messages in flight on each
+     load fanout    -c SUBSCRIBERS -d DEPTH -s SIZE [-B]   one more publishes to them: a message is
+                                                   in flight until the last of them has it
      load handshake -c AT_A_TIME                   connect, upgrade, close frame, its reply, EOF
      load idle      -c CONNECTIONS                 open them, hold them until stdin ends, leave
      load http      -c CONNECTIONS                 GET / with keep-alive, one in flight on each
@@ -8,7 +10,8 @@
    Every mode:  (-p PORT | -u UNIX_PATH)  [-P SERVER_PID]  [-t SECONDS]  [-w WARMUP_SECONDS]
 
    Every byte that comes back is compared with what RFC 6455 says an echo looks like (one
-   unmasked, unfragmented frame per message with the shortest length); anything else, a close
+   unmasked, unfragmented frame per message with the shortest length), of whomever; anything
+   else, a message that is lost, doubled, out of turn or back with its publisher, a close
    too soon or ten seconds of silence ends the program with a sentence and status 1. Keep runs
    shorter than the server's ping interval: a ping is not an echo. One line of JSON is the
    result; "server_cpu" is the CPU time that SERVER_PID spent, all threads, in the same window
@@ -48,7 +51,7 @@ static const char BODY[] = "Hello, world!\n";
 static const char CLOSE[] = "\x88\x82\x01\x02\x03\x04\x02\xea";
 static const char CLOSE_REPLY[] = "\x88\x02\x03\xe8";
 
-enum mode { ECHO, HANDSHAKE, IDLE, HTTP };
+enum mode { ECHO, FANOUT, HANDSHAKE, IDLE, HTTP };
 enum state { UPGRADING, OPEN, CLOSING, GONE };
 
 struct conn {
@@ -85,6 +88,10 @@ static char read_buffer[256 * 1024];
    them twice, so that any run of up to `depth` messages lies in one piece. */
 static char *ring, *expected;
 static size_t ring_messages, frame_len, reply_len;
+
+/* Who speaks to all others, the last to come; and how many of them have each message in flight. */
+static struct conn *publisher;
+static size_t *receivers;
 
 static void fail(const char *format, ...) {
     va_list arguments;
@@ -195,9 +202,13 @@ static void on_open(struct conn *c) {
     c->state = OPEN;
     opened++;
     if (options.mode == HANDSHAKE) leave(c);
-    else if (started < options.connections) start(&conns[started]);
+    else if (started < options.connections &&
+             (options.mode != FANOUT || started < options.connections - 1 || opened == started))
+        start(&conns[started]);
     /* Nobody speaks before everybody is there. */
-    if (options.mode == ECHO && opened == options.connections)
+    if (opened < options.connections) return;
+    if (options.mode == FANOUT) send_messages(publisher, options.depth);
+    if (options.mode == ECHO)
         for (size_t i = 0; i < opened; i++) send_messages(&conns[i], options.depth);
 }
 
@@ -232,25 +243,45 @@ static void on_upgrade_bytes(struct conn *c, const char *bytes, size_t n) {
     on_open(c);
 }
 
-static void on_echo_bytes(struct conn *c, const char *bytes, size_t n) {
+/* Compares with what must come; gives the number of messages that are complete now. */
+static uint64_t check(struct conn *c, const struct conn *sender, const char *bytes, size_t n) {
     size_t expected_len = ring_messages * reply_len;
     uint64_t before = c->received / reply_len;
     while (n) {
         size_t at = c->received % expected_len, some = expected_len - at;
         if (some > n) some = n;
         if (memcmp(bytes, expected + at, some))
-            fail("wrong echo within message %llu: %02x %02x ... instead of %02x %02x ...",
+            fail("wrong bytes within message %llu: %02x %02x ... instead of %02x %02x ...",
                  (unsigned long long)(c->received / reply_len), bytes[0] & 255, bytes[1] & 255,
                  expected[at] & 255, expected[at + 1] & 255);
         c->received += some, bytes += some, n -= some;
     }
-    uint64_t after = c->received / reply_len, in_flight = c->sent - after;
-    if (c->received > c->sent * reply_len) fail("more came back than was sent");
-    count += after - before, total += after - before;
+    if (c->received > sender->sent * reply_len) fail("more came than was sent");
+    uint64_t came = c->received / reply_len - before;
+    count += came, total += came;
+    return came;
+}
+
+static void on_echo_bytes(struct conn *c, const char *bytes, size_t n) {
+    check(c, c, bytes, n);
+    uint64_t in_flight = c->sent - c->received / reply_len;
     if (!stopping && (!options.bursts || in_flight == 0))
         send_messages(c, options.depth - in_flight);
     else if (stopping && in_flight == 0)
         leave(c);
+}
+
+static void on_fanout_bytes(struct conn *c, const char *bytes, size_t n) {
+    if (c == publisher) fail("a message came back to who published it");
+    size_t done = 0;
+    for (uint64_t i = check(c, publisher, bytes, n); i; i--) {
+        size_t *have = &receivers[(c->received / reply_len - i) % ring_messages];
+        if (++*have == options.connections - 1) *have = 0, done++;
+    }
+    publisher->received += done * reply_len;
+    if (done && !stopping) send_messages(publisher, done);
+    else if (stopping && publisher->received == publisher->sent * reply_len)
+        for (size_t i = 0; i < opened; i++) leave(&conns[i]);
 }
 
 static void on_http_bytes(struct conn *c, const char *bytes, size_t n) {
@@ -273,6 +304,7 @@ static void on_bytes(struct conn *c, const char *bytes, size_t n) {
     if (c->state == UPGRADING) return on_upgrade_bytes(c, bytes, n);
     if (options.mode == HTTP) return on_http_bytes(c, bytes, n);
     if (c->state == OPEN && options.mode == ECHO) return on_echo_bytes(c, bytes, n);
+    if (c->state == OPEN && options.mode == FANOUT) return on_fanout_bytes(c, bytes, n);
     if (c->state == OPEN) fail("%zu bytes came on an idle connection", n);
     keep_head(c, bytes, n);
     if (c->head_len >= sizeof CLOSE_REPLY || memcmp(c->head, CLOSE_REPLY, c->head_len))
@@ -320,9 +352,12 @@ static void wait_for_stdin(void) {
 }
 
 static void open_all(void) {
-    size_t at_once = options.mode == IDLE ? OPENING_MAX : options.connections;
+    size_t at_once = options.connections, all_but_one = options.connections - 1;
+    if (options.mode == IDLE && at_once > OPENING_MAX) at_once = OPENING_MAX;
+    if (options.mode == FANOUT) at_once = all_but_one < OPENING_MAX ? all_but_one : OPENING_MAX;
     conns = calloc(options.connections, sizeof *conns);
-    for (size_t i = 0; i < options.connections && i < at_once; i++) start(&conns[i]);
+    publisher = &conns[all_but_one];
+    for (size_t i = 0; i < at_once; i++) start(&conns[i]);
     while (opened < options.connections) turn(SILENCE_MS);
 }
 
@@ -358,11 +393,11 @@ static void parse_address(const char *port, const char *path) {
 }
 
 static void parse(int argc, char **argv) {
-    static const char *const modes[] = {"echo", "handshake", "idle", "http"};
+    static const char *const modes[] = {"echo", "fanout", "handshake", "idle", "http"};
     const char *port = NULL, *path = NULL;
     size_t mode = 0;
-    while (argc > 1 && mode < 4 && strcmp(argv[1], modes[mode])) mode++;
-    if (argc < 2 || mode == 4) fail("the first argument is echo, handshake, idle or http");
+    while (argc > 1 && mode < 5 && strcmp(argv[1], modes[mode])) mode++;
+    if (argc < 2 || mode == 5) fail("the first argument is echo, fanout, handshake, idle or http");
     options.mode = (enum mode)mode;
     for (int c; (c = getopt(argc - 1, argv + 1, "c:d:s:t:w:p:u:P:bB")) != -1;) {
         if (c == 'c') options.connections = strtoul(optarg, NULL, 10);
@@ -378,12 +413,14 @@ static void parse(int argc, char **argv) {
         else exit(2);
     }
     if (!options.connections || !options.depth) fail("-c and -d are at least 1");
+    if (options.mode == FANOUT) options.connections++;
     parse_address(port, path);
 }
 
 int main(int argc, char **argv) {
     parse(argc, argv);
     build_messages();
+    receivers = calloc(ring_messages, sizeof *receivers);
     epoll = epoll_create1(0);
     open_all();
     if (options.mode != IDLE) {

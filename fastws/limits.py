@@ -35,6 +35,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             on at a quarter.
         max_unsent: the same for messages that do not wait, such as those to a whole room: a
             peer that is that far behind is closed, with 1008.
+        max_rooms: rooms that a member may be in at once. Above it: 1008.
+        max_outbox_messages: messages that wait for a member of rooms that is behind. What
+            happens above it is the policy's, by default 1008; see `fastws.rooms.Outbox`.
+        max_outbox_size: the same in bytes; each message counts its payload and 256.
         max_header_size: bytes of the request line and the headers. Above it: 414 or 431.
         max_header_count: headers of a request. Above it: 431.
         max_connections: open connections of one process. Above it: 503, or, far above it, the
@@ -58,6 +62,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_queue_size: int = 256 * KIB
     max_write_buffer: int = 64 * KIB
     max_unsent: int = 1 * MIB
+    max_rooms: int | None = 64
+    max_outbox_messages: int | None = 1024
+    max_outbox_size: int | None = 1 * MIB
     max_header_size: int = 64 * KIB
     max_header_count: int = 128
     max_connections: int | None = None

@@ -33,6 +33,7 @@ FOREIGN = {
     "wire": {"asyncio", "datetime", "logging", "selectors", "socket", "time", "uvicorn", "uvloop"},
     "aio": {"uvicorn"},
     "client": {"uvicorn"},
+    "rooms": {"uvicorn"},
 }
 
 IMPORT_LINE = re.compile(

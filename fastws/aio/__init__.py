@@ -4,4 +4,5 @@
 - `awaitables`: what ``receive()`` and ``send()`` return, and the direct wake-up of a task
 - `writer`: frames to the socket, or to where they wait for it
 - `endpoint`: reads, flow control, heartbeat, closing
+- `fanout`: one message to many connections
 """

@@ -94,6 +94,7 @@ cdef class Endpoint(Writer, BufferedProtocol):
         self.hub.leave(self)
         self.pending = None
         self.pending_size = 0
+        self.shared_end = 0
         self.blocked = False
         self.transport = None
         self.let_senders_go()

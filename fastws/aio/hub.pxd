@@ -32,6 +32,7 @@ cdef class Hub:
     cdef Output scratch             # for a frame that is made outside of a read
     cdef Member members             # a ring of those in the sweep, and its fixed point
     cdef list dirty
+    cdef Output shared              # frames for many, until the flush: see Writer.share
     cdef object timer
     cdef double interval
     cdef dict deadlines             # of requests whose head is not complete, by protocol
@@ -41,6 +42,7 @@ cdef class Hub:
     cdef Output borrow(self)
     cdef void give_back(self, Output output) noexcept
     cdef Done mark_dirty(self, Member member) except EXC
+    cdef Done flush(self) except EXC
     cdef Done join(self, Member member, double deadline) except EXC
     cdef Done leave(self, Member member) except EXC
     cdef Done _watch(self, double deadline) except EXC

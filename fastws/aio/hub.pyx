@@ -51,6 +51,7 @@ cdef class Hub:
         self.read_data = <uint8_t *>PyByteArray_AS_STRING(self.read_buffer)
         self.output = Output()
         self.scratch = Output()
+        self.shared = Output()
         self.members = Member()
         self.members.before = self.members.after = self.members
         self.dirty = []
@@ -81,11 +82,17 @@ cdef class Hub:
         return DONE
 
     def _flush(self):
+        self.flush()
+
+    cdef Done flush(self) except EXC:
+        """Sends what waits for the end of this turn of the loop."""
         cdef Member member
         dirty, self.dirty = self.dirty, []
         for member in dirty:
             member.dirty = False
             member.flush()
+        self.shared.size = 0
+        return DONE
 
     # The sweep.
 

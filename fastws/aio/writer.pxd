@@ -1,7 +1,7 @@
 # cython: language_level=3
 """Frames to the socket, or to where they wait for it."""
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from fastws.aio.awaitables cimport Receivable
 from fastws.wire.connection cimport Connection
@@ -12,13 +12,15 @@ cdef class Writer(Receivable):
     cdef readonly object transport
     cdef readonly Connection connection     # None until the handshake is done
     cdef int fd                     # for direct writes; -1 with TLS, and once closing
+    cdef uint32_t shared_end        # not 0: what is pending is in `hub.shared`, up to here
     cdef flag is_server
     cdef flag lost
-    cdef flag blocked               # the transport has the rest of a frame
+    cdef readonly flag blocked      # the transport has the rest of a frame
 
     cdef Output out                 # while a read lasts
     cdef list pending               # whole frames
     cdef size_t pending_size
+    cdef public object on_writable  # called once, when all is sent, or nothing will be any more
     cdef double blocked_since
     cdef size_t blocked_size
     cdef object senders             # a deque of futures, of those who wait for room
@@ -33,12 +35,16 @@ cdef class Writer(Receivable):
     cdef bint is_full(self) except -1
     cdef object wait_for_room(self)
     cdef Done let_senders_go(self) except EXC
+    cdef Done _tell_writable(self) except EXC
 
     cdef Output begin_write(self)
     cdef Done end_write(self, Output out) except EXC
     cdef Done emit(self, Output out) except EXC
     cdef Done queue(self, bytes frame) except EXC
+    cdef bint share(self, uint32_t end, size_t n) except -1
 
     cdef bint _write_large(self, uint8_t opcode, const uint8_t *data, size_t n) except -1
     cdef Done _send(self, const uint8_t *data, size_t n) except EXC
     cdef size_t _send_pending(self) except? 0
+    cdef Done _send_shared(self) except EXC
+    cdef Done _copy_shared(self) except EXC

@@ -191,6 +191,8 @@ cdef class Writer(Receivable):
     cdef Done queue(self, bytes frame) except EXC:
         if self.lost:
             return DONE
+        if self.shared_end:
+            self._copy_shared()
         if self.pending is None:
             self.pending = []
         self.pending.append(frame)
@@ -203,8 +205,24 @@ cdef class Writer(Receivable):
             self.hub.mark_dirty(self)
         return DONE
 
+    cdef bint share(self, uint32_t end, size_t n) except -1:
+        """Makes the n bytes of `hub.shared` that end there pending, if they follow on what is.
+
+        Tells whether they do; the caller has checked that the connection is not blocked.
+        """
+        if not self.pending_size:
+            if not self.dirty:
+                self.hub.mark_dirty(self)
+        elif not self.shared_end or self.shared_end != end - n:
+            return False
+        self.shared_end = end
+        self.pending_size += n
+        return True
+
     cdef Done flush(self) except EXC:
         """Sends what is pending, as far as the socket takes it."""
+        if self.shared_end:
+            self._send_shared()
         while self.pending_size and not self.blocked and not self.lost:
             if self.transport.is_closing():
                 self.pending = None
@@ -253,8 +271,26 @@ cdef class Writer(Receivable):
         else:
             del self.pending[:done]
         if frame is not None:
-            self.transport.write(frame[left:] if left else frame)
+            # A view: the rest of a large frame for many is not copied for each of them.
+            self.transport.write(memoryview(frame)[left:] if left else frame)
         return done
+
+    cdef Done _send_shared(self) except EXC:
+        cdef const uint8_t *end = self.hub.shared.data + self.shared_end
+        cdef size_t n = self.pending_size
+        if self.blocked:
+            return self._copy_shared()
+        self.shared_end = 0
+        self.pending_size = 0
+        return self._send(end - n, n)
+
+    cdef Done _copy_shared(self) except EXC:
+        """Takes over what is shared: something else comes between, or it has to wait."""
+        cdef const uint8_t *end = self.hub.shared.data + self.shared_end
+        cdef size_t n = self.pending_size
+        self.pending = [PyBytes_FromStringAndSize(<const char *>end - n, n)]
+        self.shared_end = 0
+        return DONE
 
     def pause_writing(self):
         self.blocked = True
@@ -320,6 +356,15 @@ cdef class Writer(Receivable):
                 future.set_result(None)
                 self.hub.loop.call_soon(self._let_sender_go)
                 break
+        else:
+            if not self.blocked:
+                self._tell_writable()
+
+    cdef Done _tell_writable(self) except EXC:
+        callback, self.on_writable = self.on_writable, None
+        if callback is not None:
+            callback()
+        return DONE
 
     cdef Done let_senders_go(self) except EXC:
         """Ends the waiting of all, when the connection is lost."""
@@ -328,4 +373,4 @@ cdef class Writer(Receivable):
             for future in senders:
                 if not future.done():
                     future.set_result(None)
-        return DONE
+        return self._tell_writable()

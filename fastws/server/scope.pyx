@@ -3,6 +3,9 @@
 
 from urllib.parse import quote, unquote
 
+from fastws.aio.fanout import publish
+from fastws.wire.prepared import PreparedMessage
+
 from fastws.wire.handshake cimport UpgradeRequest
 
 cdef enum:
@@ -43,7 +46,10 @@ cdef dict websocket_scope(
         "headers": request.headers,
         "subprotocols": request.subprotocols,
         "state": dict(state),
-        "extensions": {"websocket.http.response": {}, "fastws": {"connection": connection}},
+        "extensions": {
+            "websocket.http.response": {},
+            "fastws": {"connection": connection, "prepare": PreparedMessage, "publish": publish},
+        },
     }
 
 

@@ -1,11 +1,13 @@
 """The ASGI extension, as docs/extension.md describes it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 import fastws
+from fastws.aio.fanout import publish
 from fastws.errors import ClientDisconnected, Disconnected
 from fastws.limits import Limits
 from fastws.wire import PreparedMessage
@@ -87,6 +89,70 @@ async def test_a_prepared_message_reaches_all(message: str | bytes, compression:
         ):
             assert [await ws.recv(timeout=5) for ws in (one, two, three)] == [message] * 3
         await server.emptied()
+
+
+async def test_what_is_published_reaches_all_but_one() -> None:
+    members: dict[Any, str] = {}
+
+    async def act(connection: Any, receive: Receive, send: Send) -> None:
+        if not members:
+            members[connection] = "one"
+        elif len(members) == 1:
+            members[connection] = "two"
+            for i in range(3):
+                message = PreparedMessage(f"{i}")
+                assert publish(members, message, connection) == []
+            assert publish(members, PreparedMessage(b"all")) == []
+        await receive()
+        assert publish({connection: "gone"}, PreparedMessage("too late")) == []
+
+    async with running(app(act)) as server:
+        async with connect(server) as one, connect(server) as two:
+            assert [await one.recv(timeout=5) for _ in range(4)] == ["0", "1", "2", b"all"]
+            assert await two.recv(timeout=5) == b"all"
+        await server.emptied()
+
+
+@pytest.mark.parametrize(
+    ("members", "message"), [([], PreparedMessage("")), ({}, "x"), ({1: 2}, PreparedMessage(""))]
+)
+def test_publish_takes_connections_and_a_prepared_message(members: Any, message: Any) -> None:
+    with pytest.raises(TypeError):
+        publish(members, message)
+
+
+async def test_who_is_behind_is_told_when_it_can_go_on() -> None:
+    told: list[str] = []
+
+    async def act(connection: Any, receive: Receive, send: Send) -> None:
+        members = {connection: "me"}
+        message = PreparedMessage("x" * 10_000)
+        while not publish(members, message):
+            pass
+        assert connection.blocked
+        connection.on_writable = lambda: told.append(f"blocked: {connection.blocked}")
+        # Still behind, since something is to be sent first.
+        assert publish(members, message) == ["me"]
+        blocked.set()
+        await receive()
+        assert connection.on_writable is None
+        assert publish(members, message) == []
+        await receive()
+        connection.on_writable = lambda: told.append("over")
+        connection.abort()
+        await receive()
+
+    blocked = asyncio.Event()
+    async with (
+        running(app(act)) as server,
+        connected(server.address, receive_buffer=4096) as peer,
+    ):
+        await blocked.wait()
+        while not told:
+            await peer.frame()
+        await peer.send(frame(TEXT, b"x"), frame(TEXT, b"y"))
+        await server.emptied()
+    assert told == ["blocked: False", "over"]
 
 
 async def test_a_message_that_is_not_to_be_compressed() -> None:

@@ -1,0 +1,24 @@
+from typing import TypeVar
+
+from fastws.aio.endpoint import Endpoint
+from fastws.wire.prepared import PreparedMessage
+
+Member = TypeVar("Member")
+
+def publish(
+    members: dict[Endpoint, Member], message: PreparedMessage, exclude: Endpoint | None = None
+) -> list[Member]:
+    """Sends a message to many connections, without waiting for any.
+
+    What one of them gets goes out at the end of the loop's turn, in one system call.
+
+    Args:
+        members: connections, in the order in which they get it, and what is given back of them.
+        message: what is sent.
+        exclude: a connection that does not get it.
+
+    Returns:
+        The members of connections that are behind, and did not get it: those whose peer has not
+        read what it was sent, and those that are to call ``on_writable``. Connections that are
+        over are left out.
+    """

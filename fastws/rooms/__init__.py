@@ -1,0 +1,17 @@
+"""L3: who is where, and how bytes get there.
+
+- `rooms`: room -> members and member -> rooms; encoding once, fan-out
+- `member`: one connection as rooms see it; what it gets while it is behind
+- `outbox`: where messages wait for a member that is behind, within bounds, by a named policy
+- `counters`: what has become of the messages, for metrics
+- `brokers`: how a message gets to the rooms of the same name, in this process or in others
+
+It runs on any ASGI server; ours it reaches through ``scope["extensions"]["fastws"]`` only.
+"""
+
+from fastws.rooms.counters import Counters
+from fastws.rooms.member import Codec, Member
+from fastws.rooms.outbox import Outbox, Policy
+from fastws.rooms.rooms import Rooms
+
+__all__ = ["Codec", "Counters", "Member", "Outbox", "Policy", "Rooms"]

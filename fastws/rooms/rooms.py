@@ -1,0 +1,297 @@
+"""Room -> members, member -> rooms, and the way of a message to all in a room.
+
+A message is encoded once for each codec, goes through the broker as bytes, comes back from it,
+here and in other processes, and is prepared (and compressed) once for each codec that members
+here have. All this is synchronous with the memory broker: who is in the room when `publish` is
+called gets the message, who joins later does not, and publishing never waits for a peer.
+"""
+
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from fastws.closing import CloseCode
+from fastws.errors import Disconnected, ProtocolError
+from fastws.rooms.brokers.base import Broker
+from fastws.rooms.brokers.memory import MemoryBroker
+from fastws.rooms.counters import Counters
+from fastws.rooms.member import NO_ROOMS, Member
+
+# Enough for a path or two identifiers, and what NATS and Redis take without a second thought.
+MAX_NAME = 200
+# The channel of broadcasts; no room can have this name.
+EVERYBODY = ""
+
+
+class _Envelope(msgspec.Struct, array_like=True, frozen=True):
+    """What goes through the broker.
+
+    Attributes:
+        payload: a str or bytes as they are; of any other message a dict with what each codec
+            made of it, by the codec's name.
+        sender: the id of a member that is not to get it; 0 for none.
+        key: for the policy "latest-by-key".
+    """
+
+    payload: Any
+    sender: int = 0
+    key: str | None = None
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Envelope).decode
+
+
+class _Group:
+    """The members of a room that get the same bytes, in the order in which they joined."""
+
+    __slots__ = ("codec", "members", "prepare", "publish")
+
+    def __init__(self, like: Member) -> None:
+        self.codec = like.codec
+        self.prepare = like.prepare
+        self.publish = like.publish
+        # By what `publish` looks at: the connections, on our server.
+        self.members: dict[Any, Member] = {}
+
+
+_Groups = dict[Any, _Group]
+
+
+class Rooms:
+    """Who is in which room, and the way of a message to them.
+
+    Names of rooms are case-sensitive and have 1 to 200 bytes of UTF-8. A room is there while it
+    has members. All calls come from the thread of the event loop.
+
+    Args:
+        broker: how messages get to other processes; by default they do not.
+
+    Attributes:
+        broker: the same; `start` and `stop` connect and disconnect it.
+        counters: what has become of the messages.
+    """
+
+    def __init__(self, broker: Broker | None = None) -> None:
+        self.broker: Broker = broker or MemoryBroker()
+        self.broker.receiver = self
+        self.counters = Counters()
+        self._rooms: dict[str, _Groups] = {}
+        # Those who are in a room, by id.
+        self._members: dict[int, Member] = {}
+
+    async def start(self) -> None:
+        """Connects the broker."""
+        await self.broker.start()
+
+    async def stop(self) -> None:
+        """Disconnects the broker."""
+        await self.broker.stop()
+
+    # Who is where.
+
+    def join(self, member: Member, room: str) -> None:
+        """Lets a member be in a room; nothing happens if it is.
+
+        Raises:
+            ProtocolError: that is no name for a room, or the member is in `max_rooms` already.
+            Disconnected: the member has ended.
+        """
+        if room in member.rooms:
+            return
+        if member.ended:
+            raise Disconnected()
+        check_name(room)
+        if member.limits.max_rooms is not None and len(member.rooms) >= member.limits.max_rooms:
+            raise ProtocolError(CloseCode.POLICY_VIOLATION, f"over {member.limits.max_rooms} rooms")
+        if member.home is not self:
+            self._add(member)
+        groups = self._rooms.get(room)
+        if groups is None:
+            groups = self._rooms[room] = {}
+            self.broker.subscribe(room)
+        _put(groups, member)
+        assert isinstance(member.rooms, set)
+        member.rooms.add(room)
+
+    def leave(self, member: Member, room: str) -> None:
+        """Lets a member be in a room no more; nothing happens if it is not."""
+        if room not in member.rooms:
+            return
+        assert isinstance(member.rooms, set)
+        member.rooms.remove(room)
+        groups = self._rooms[room]
+        name = _group_of(member)
+        group = groups[name]
+        del group.members[member.place]
+        if not group.members:
+            del groups[name]
+        if not groups:
+            del self._rooms[room]
+            self.broker.unsubscribe(room)
+        if not member.rooms:
+            self._remove(member)
+
+    def leave_all(self, member: Member) -> None:
+        """Lets a member be in no room; takes as long as it is in rooms."""
+        for room in tuple(member.rooms):
+            self.leave(member, room)
+
+    def members(self, room: str) -> list[Member]:
+        """Gives those who are in a room of this process."""
+        groups = self._rooms.get(room, {})
+        return [member for group in groups.values() for member in group.members.values()]
+
+    def count(self, room: str) -> int:
+        """Gives their number."""
+        return sum(len(group.members) for group in self._rooms.get(room, {}).values())
+
+    def names(self) -> list[str]:
+        """Gives the names of all rooms of this process."""
+        return list(self._rooms)
+
+    @property
+    def population(self) -> int:
+        """The number of members that are in a room of this process."""
+        return len(self._members)
+
+    # The way of a message.
+
+    async def publish(
+        self, room: str, message: Any, *, exclude: Member | None = None, key: str | None = None
+    ) -> None:
+        """Sends a message to all in a room, and waits for none of them.
+
+        Args:
+            room: the name of the room.
+            message: text as str, binary as bytes; anything else the members' codecs encode.
+            exclude: who is not to get it: as a rule who speaks.
+            key: what the message is about, for members with the policy "latest-by-key".
+
+        Raises:
+            ProtocolError: that is no name for a room.
+            OSError: the broker's engine is out of reach.
+        """
+        groups = self._rooms.get(room)
+        if groups is None:
+            check_name(room)
+        await self.broker.publish(room, _pack(message, groups or {}, exclude, key))
+
+    async def broadcast(
+        self, message: Any, *, exclude: Member | None = None, key: str | None = None
+    ) -> None:
+        """Sends a message to all who are in any room, once; else like `publish`."""
+        groups = self._everybody()
+        await self.broker.publish(EVERYBODY, _pack(message, groups, exclude, key))
+
+    def on_message(self, channel: str, payload: bytes) -> None:
+        """Takes a message from the broker to the members that are here."""
+        start = perf_counter()
+        groups = self._everybody() if channel == EVERYBODY else self._rooms.get(channel)
+        if groups is None:
+            return
+        try:
+            envelope = _decode(payload)
+        except msgspec.MsgspecError:
+            self.counters.foreign += 1
+            return
+        self.counters.published += 1
+        excluded = self._members.get(envelope.sender)
+        for group in tuple(groups.values()):
+            encoded = envelope.payload
+            if isinstance(encoded, dict) and group.codec is not None:
+                encoded = encoded.get(group.codec.name)
+            if not isinstance(encoded, (str, bytes)):
+                self.counters.foreign += 1
+                continue
+            self._deliver(group, encoded, excluded, envelope.key)
+        self.counters.seconds += perf_counter() - start
+
+    def _deliver(
+        self, group: _Group, payload: str | bytes, exclude: Member | None, key: str | None
+    ) -> None:
+        message = group.prepare(payload)
+        place = None if exclude is None else exclude.place
+        self.counters.deliveries += len(group.members) - (place in group.members)
+        behind = group.publish(group.members, message, place)
+        if not behind:
+            return
+        self.counters.queued += len(behind)
+        size = len(payload.encode() if isinstance(payload, str) else payload)
+        for member in behind:
+            if not member.enqueue(message, size, key, self.counters):
+                self.counters.disconnected += 1
+                member.close(CloseCode.POLICY_VIOLATION, "slow consumer")
+
+    # Everybody.
+
+    def _add(self, member: Member) -> None:
+        if member.home is not None:
+            raise RuntimeError("the member is in rooms elsewhere")
+        member.home = self
+        member.rooms = set()
+        if not self._members:
+            self.broker.subscribe(EVERYBODY)
+        self._members[member.id] = member
+
+    def _remove(self, member: Member) -> None:
+        member.home = None
+        member.rooms = NO_ROOMS
+        del self._members[member.id]
+        if not self._members:
+            self.broker.unsubscribe(EVERYBODY)
+
+    def _everybody(self) -> _Groups:
+        groups: _Groups = {}
+        for member in self._members.values():
+            _put(groups, member)
+        return groups
+
+
+def check_name(room: str) -> None:
+    """Checks the name of a room.
+
+    Raises:
+        ProtocolError: it is empty, has more than `MAX_NAME` bytes, or is no UTF-8.
+    """
+    try:
+        size = len(room) if room.isascii() else len(room.encode())
+    except UnicodeEncodeError:
+        size = 0
+    if not 0 < size <= MAX_NAME:
+        raise ProtocolError(
+            CloseCode.POLICY_VIOLATION, f"the name of a room has 1 to {MAX_NAME} bytes of UTF-8"
+        )
+
+
+def _group_of(member: Member) -> Any:
+    """Gives what the bytes depend on that a member gets, and how it gets them."""
+    return (None if member.codec is None else member.codec.name, member.publish)
+
+
+def _put(groups: _Groups, member: Member) -> None:
+    name = _group_of(member)
+    group = groups.get(name)
+    if group is None:
+        group = groups[name] = _Group(member)
+    group.members[member.place] = member
+
+
+def _pack(message: Any, groups: _Groups, exclude: Member | None, key: str | None) -> bytes:
+    if key is not None and not isinstance(key, str):
+        raise TypeError(f"a key is a str, not {type(key).__name__}")
+    if not isinstance(message, (str, bytes)):
+        message = _encode_for(groups, message)
+    return _encode(_Envelope(message, 0 if exclude is None else exclude.id, key))
+
+
+def _encode_for(groups: _Groups, message: Any) -> dict[str, str | bytes]:
+    """Gives what each codec makes of a message."""
+    encoded: dict[str, str | bytes] = {}
+    for group in groups.values():
+        if group.codec is None:
+            raise TypeError(f"a member without a codec cannot get a {type(message).__name__}")
+        if group.codec.name not in encoded:
+            encoded[group.codec.name] = group.codec.encode(message)
+    return encoded
