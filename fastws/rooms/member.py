@@ -37,10 +37,10 @@ class Codec(Protocol):
     """How messages that are neither str nor bytes are written.
 
     Attributes:
-        name: what tells it from others, in all processes; codecs of one name write the same.
+        subprotocol: what tells it from others, in all processes: codecs of one write the same.
     """
 
-    name: str
+    subprotocol: str
 
     def encode(self, message: Any) -> str | bytes:
         """Gives the text, or the bytes, of a message."""

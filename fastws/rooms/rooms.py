@@ -29,7 +29,7 @@ class _Envelope(msgspec.Struct, array_like=True, frozen=True):
 
     Attributes:
         payload: a str or bytes as they are; of any other message a dict with what each codec
-            made of it, by the codec's name.
+            made of it, by the codec's subprotocol.
         sender: the id of a member that is not to get it; 0 for none.
         key: for the policy "latest-by-key".
     """
@@ -201,7 +201,7 @@ class Rooms:
         for group in tuple(groups.values()):
             encoded = envelope.payload
             if isinstance(encoded, dict) and group.codec is not None:
-                encoded = encoded.get(group.codec.name)
+                encoded = encoded.get(group.codec.subprotocol)
             if not isinstance(encoded, (str, bytes)):
                 self.counters.foreign += 1
                 continue
@@ -267,7 +267,7 @@ def check_name(room: str) -> None:
 
 def _group_of(member: Member) -> Any:
     """Gives what the bytes depend on that a member gets, and how it gets them."""
-    return (None if member.codec is None else member.codec.name, member.publish)
+    return (None if member.codec is None else member.codec.subprotocol, member.publish)
 
 
 def _put(groups: _Groups, member: Member) -> None:
@@ -292,6 +292,6 @@ def _encode_for(groups: _Groups, message: Any) -> dict[str, str | bytes]:
     for group in groups.values():
         if group.codec is None:
             raise TypeError(f"a member without a codec cannot get a {type(message).__name__}")
-        if group.codec.name not in encoded:
-            encoded[group.codec.name] = group.codec.encode(message)
+        if group.codec.subprotocol not in encoded:
+            encoded[group.codec.subprotocol] = group.codec.encode(message)
     return encoded

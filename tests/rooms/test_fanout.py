@@ -105,7 +105,7 @@ async def test_a_connection_that_is_gone_harms_nobody(kind: str) -> None:
 class Upper:
     """A codec that writes text, and counts."""
 
-    name = "upper"
+    subprotocol = "upper"
 
     def __init__(self) -> None:
         self.calls = 0
@@ -118,7 +118,7 @@ class Upper:
 class Binary(Upper):
     """One that writes bytes."""
 
-    name = "binary"
+    subprotocol = "binary"
 
     def encode(self, message: Any) -> Any:
         return super().encode(message).encode()
