@@ -55,7 +55,7 @@ def installed() -> bool:
 
 def all_cases() -> list[str]:
     """Asks the installed suite for the ids of its cases."""
-    command = [PYTHON, "-c", _LIST_CASES]
+    command = [str(PYTHON), "-c", _LIST_CASES]
     env = {**os.environ, "LD_PRELOAD": ""}
     output = subprocess.check_output(command, cwd=BUILD, env=env, text=True)
     cases = sorted(output.split(), key=case_key)

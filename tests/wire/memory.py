@@ -1,8 +1,10 @@
-"""How much memory bytes from a peer take: `python -m tests.wire.memory FILE READ COUNT deflate`.
+"""How much memory connections take, in a process of their own.
 
-In a process of its own, since only the peak of a whole process is known exactly. What is in the
-file is fed to COUNT new connections, in reads of READ bytes. Printed is by how many bytes that
-raised the peak, and the close code that came of it, or None.
+Only the peak of a whole process is known exactly. `python -m tests.wire.memory FILE READ COUNT
+deflate` feeds what is in a file to COUNT new connections, in reads of READ bytes, and prints by how
+many bytes that raised the peak, and the close code that came of it, or None. `python -m
+tests.wire.memory idle COUNT [BITS LEVEL]` prints what connections take that have compressed and
+inflated a message, with or without keeping their contexts.
 """
 
 import os
@@ -14,8 +16,9 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from fastws.wire import Connection, Opcode
+from fastws.wire import Connection, Deflate, Opcode, Params
 from tests.wire.drive import SHARED, connect
+from tests.wire.reference import BINARY, RSV1, Deflater, frame
 
 KIB, MIB = 1024, 1024 * 1024
 # With ASAN everything takes more, and what is freed is kept for a while.
@@ -50,17 +53,21 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def cost(data: bytes, *, read: int = 16 * KIB, count: int = 1, deflate: bool = False) -> Cost:
-    """Runs this module with some bytes."""
+def run(*arguments: str) -> str:
+    """Runs this module, and gives what it prints."""
     asan_options = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=0"
     env = {**os.environ, "ASAN_OPTIONS": asan_options}
+    argv = [sys.executable, "-m", "tests.wire.memory", *arguments]
+    return subprocess.run(argv, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def cost(data: bytes, *, read: int = 16 * KIB, count: int = 1, deflate: bool = False) -> Cost:
+    """Runs this module with some bytes."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
         arguments = [file.name, str(read), str(count), *(["deflate"] if deflate else [])]
-        argv = [sys.executable, "-m", "tests.wire.memory", *arguments]
-        done = subprocess.run(argv, env=env, check=True, stdout=subprocess.PIPE, text=True)
-    size, code = done.stdout.split()
+        size, code = run(*arguments).split()
     return Cost(int(size), None if code == "None" else int(code))
 
 
@@ -76,5 +83,26 @@ def main(file: str, read: str, count: str, *options: str) -> None:
     print(grown, code)
 
 
+def idle(count: str, bits: str = "", level: str = "") -> None:
+    params, options = SHARED, Deflate(threshold=0)
+    if bits:
+        options = Deflate(window_bits=int(bits), memory_level=int(level), threshold=0)
+        params = Params(True, True, int(bits), int(bits))
+    # Short messages, since a connection without I/O keeps a buffer for what it sends.
+    data = frame(BINARY, Deflater(takeover=False)(os.urandom(500)), rsv=RSV1) * 40
+    connections = [connect(params=params, options=options) for _ in range(10)]
+    before = peak()
+    connections += [connect(params=params, options=options) for _ in range(int(count))]
+    for connection in connections:
+        feed(connection, memoryview(data), 16 * KIB)
+        for _ in range(40 if bits else 1):
+            connection.send_binary(os.urandom(500))
+            connection.data_to_send()
+    print(peak() - before)
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1] == "idle":
+        idle(*sys.argv[2:])
+    else:
+        main(*sys.argv[1:])

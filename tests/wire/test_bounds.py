@@ -8,7 +8,7 @@ import pytest
 from fastws.limits import Limits
 from fastws.wire import Opcode
 from tests.wire.drive import SHARED, TAKEOVER, connect, events, fails_with, receive
-from tests.wire.memory import ASAN, KIB, MIB, cost
+from tests.wire.memory import ASAN, KIB, MIB, cost, run
 from tests.wire.reference import BINARY, CONTINUATION, PING, RSV1, TEXT, Deflater, frame
 
 LIMIT = Limits().max_message_size or 0
@@ -94,6 +94,23 @@ def test_the_limit_is_for_a_message_not_for_all() -> None:
         for _ in range(100):
             found = receive(connection, frame(BINARY, deflater(bytes(1000)), rsv=RSV1))
             assert found == [(Opcode.BINARY, bytes(1000))]
+
+
+# T3: what is kept between messages.
+
+
+def test_without_takeover_idle_connections_keep_no_streams() -> None:
+    """T3: 10,000 of them, each after a message in both directions."""
+    size = int(run("idle", "10000"))
+    assert ASAN or size <= 10_000 * 2 * KIB + CONSTANT
+
+
+@pytest.mark.parametrize(("bits", "level"), [(9, 1), (12, 5), (15, 8)])
+def test_with_takeover_idle_connections_keep_two_streams(bits: int, level: int) -> None:
+    """T3: by the formula of zlib (zconf.h), and 10 KiB for the rest of it."""
+    streams = 2 ** (bits + 2) + 2 ** (level + 9) + 2**bits + 10 * KIB
+    size = int(run("idle", "200", str(bits), str(level)))
+    assert ASAN or 100 * streams < size <= 1.1 * 200 * (streams + KIB) + CONSTANT
 
 
 # Sizes on the wire; all limits are inclusive, and decided by the header.
