@@ -51,6 +51,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             (uvicorn: ``ws_ping_timeout``.)
         close_timeout: from our close frame to the end of TCP; then the connection is aborted.
         drain_window: the longest time over which a shutdown spreads its 1012.
+        max_message_rate: messages that a peer may send in a second; after a silence, those of
+            two seconds at once. Above it: 1008. This one and the next four hold for apps of
+            `fastws.App`, for each of their routes.
+        max_byte_rate: the same in bytes of payload.
+        max_bad_messages: messages in a row that are not of a declared type. Then: 1008.
+        max_connections_per_client: open connections of one client address. Above it: 429.
+        max_connections_per_user: the same of one user. Above it: 429.
     """
 
     max_message_size: int | None = 1 * MIB
@@ -74,6 +81,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     ping_timeout: float | None = 20.0
     close_timeout: float = 5.0
     drain_window: float = 5.0
+    max_message_rate: float | None = None
+    max_byte_rate: float | None = None
+    max_bad_messages: int | None = 5
+    max_connections_per_client: int | None = None
+    max_connections_per_user: int | None = None
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

@@ -15,7 +15,7 @@ cdef class Receivable(Member):
     cdef object line                # a deque of those behind it, or None
 
     cdef bint has_next(self) noexcept
-    cdef object take_next(self, bint many)
+    cdef object take_next(self, object form)
     cdef Done wake(self, bint idle) except EXC
     cdef Done on_task_done(self, object task) except EXC
     cdef Waiter _park(self)
@@ -58,7 +58,7 @@ cdef class Receive:
 
     cdef Receivable source
     cdef Waiter waiter              # while parked
-    cdef flag many
+    cdef object form                # in which the next one is wanted; None for the usual
 
     cdef object step(self)
 

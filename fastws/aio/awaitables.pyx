@@ -44,8 +44,11 @@ cdef class Receivable(Member):
         """Tells whether there is something to take."""
         return False
 
-    cdef object take_next(self, bint many):
-        """Takes the next event, or all of them; called only if `has_next`."""
+    cdef object take_next(self, object form):
+        """Takes what is next, in a form that the subclass knows; called only if `has_next`.
+
+        What is to be passed over comes as NotImplemented.
+        """
         raise NotImplementedError
 
     cdef Done wake(self, bint idle) except EXC:
@@ -328,6 +331,9 @@ def _raise(error):
     raise error
 
 
+cdef object NOTHING = NotImplemented
+
+
 @cython.freelist(64)
 cdef class Receive:
     cdef object step(self):
@@ -342,8 +348,10 @@ cdef class Receive:
                 self.source._unpark(waiter)
             elif waiter.cancelled_error is None:
                 self.source.waiter = waiter
-        if self.source.has_next():
-            return self.source.take_next(self.many)
+        while self.source.has_next():
+            value = self.source.take_next(self.form)
+            if value is not NOTHING:
+                return value
         self.waiter = self.source._park()
         return self.waiter
 

@@ -1,8 +1,37 @@
-"""L4: the application layer, on any ASGI server.
+"""L4: the application layer, hand-written ASGI that runs on any server.
 
-- `messages`: messages as structs, and their formats
-- `query`: query parameters as a struct
-- `headers`, `origin`: request headers and cookies; which pages may connect
-- `auth`, `bearer`, `keys`: who is there: JSON Web Tokens
-- `faults`: what is wrong with input, in words that hold nothing of it
+- `app`: App: routes, pages, lifespan
+- `websocket`: WebSocket: the request, who it is, rooms, the end; `exchange`: messages both ways
+- `messages`, `faults`: typed structs and their formats; what is wrong with one
+- `events`: all that a client does; `bucket`: how fast
+- `query`, `headers`, `origin`, `admission`: what is looked at before the accept
+- `auth`, `bearer`, `keys`: JSON Web Tokens
+- `http`, `routes`: pages, paths
+- `portable`: what our server's extension offers, over plain ASGI
 """
+
+from fastws.app.app import App
+from fastws.app.events import Binary, Close, Ping, Pong, SocketEvent, Text
+from fastws.app.http import Request, Response
+from fastws.app.messages import BadMessage, Error, JsonCodec, Message, MessagePackCodec
+from fastws.app.origin import OriginCheck
+from fastws.app.websocket import WebSocket
+
+__all__ = [
+    "App",
+    "BadMessage",
+    "Binary",
+    "Close",
+    "Error",
+    "JsonCodec",
+    "Message",
+    "MessagePackCodec",
+    "OriginCheck",
+    "Ping",
+    "Pong",
+    "Request",
+    "Response",
+    "SocketEvent",
+    "Text",
+    "WebSocket",
+]

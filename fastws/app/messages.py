@@ -80,7 +80,7 @@ class Codec:
         encode_bytes: like `encode`, but gives bytes in any case: what goes on the wire.
     """
 
-    __slots__ = ("_decode", "_paths", "encode_bytes")
+    __slots__ = ("_paths", "decode_raw", "encode_bytes")
 
     subprotocol: ClassVar[str]
     binary: ClassVar[bool]
@@ -88,10 +88,10 @@ class Codec:
     _any_is_safe: ClassVar[bool]
 
     encode_bytes: Callable[[Any], bytes]
-    _decode: Callable[[str | bytes], Any]
+    decode_raw: Callable[[str | bytes], Any]
 
     def __init__(self, messages: Any, decode: Callable[..., Any]) -> None:
-        self._decode = decode
+        self.decode_raw = decode
         self._paths = paths(messages)
         for name, node in walk(messages):
             if not self._is_safe(node):
@@ -112,7 +112,7 @@ class Codec:
             BadMessage: it is none of the messages. No part of the payload is in the exception.
         """
         try:
-            return self._decode(payload)
+            return self.decode_raw(payload)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             bad = BadMessage(*explain(error, self._paths))
         except TypeError:
@@ -121,6 +121,11 @@ class Codec:
             bad = BadMessage("malformed", f"{self.subprotocol} is binary, and this is text")
         # Out here the exception has no context, and so no reference to the payload.
         raise bad
+
+    def encode(self, message: Any) -> str | bytes:
+        """Writes a message as the payload of an ASGI event: text as str, binary as bytes."""
+        data = self.encode_bytes(message)
+        return data if self.binary else data.decode()
 
     @classmethod
     def _is_safe(cls, node: inspect.Type | inspect.Field) -> bool:
@@ -169,10 +174,6 @@ class JsonCodec(Codec):
         super().__init__(messages, msgspec.json.Decoder(messages).decode)
         self.encode_bytes = msgspec.json.Encoder().encode
 
-    def encode(self, message: Any) -> str:
-        """Writes a message, or anything else that JSON has a form for."""
-        return self.encode_bytes(message).decode()
-
 
 class MessagePackCodec(Codec):
     """Messages as binary MessagePack, with the same structs.
@@ -195,7 +196,3 @@ class MessagePackCodec(Codec):
     def __init__(self, messages: Any) -> None:
         super().__init__(messages, msgspec.msgpack.Decoder(messages).decode)
         self.encode_bytes = msgspec.msgpack.Encoder().encode
-
-    def encode(self, message: Any) -> bytes:
-        """Writes a message, or anything else that MessagePack has a form for."""
-        return self.encode_bytes(message)

@@ -95,14 +95,13 @@ cdef class ClientConnection(Endpoint):
     cdef Receive _receive(self, bint iterating):
         cdef Receive awaitable = Receive.__new__(Receive)
         awaitable.source = self
-        # Which is what "many" stands for here.
-        awaitable.many = iterating
+        awaitable.form = True if iterating else None
         return awaitable
 
     cdef bint has_next(self) noexcept:
         return self.lost or self.connection.inbox.count > 0 or self._is_over()
 
-    cdef object take_next(self, bint iterating):
+    cdef object take_next(self, object iterating):
         cdef uint8_t opcode = 0
         if self.connection.inbox.count:
             message = self.connection.inbox.pop(&opcode)
@@ -111,7 +110,7 @@ cdef class ClientConnection(Endpoint):
             return message
         # The caller has dealt with all that came before: now the close frame may go out.
         self._finish()
-        if iterating:
+        if iterating is not None:
             raise StopAsyncIteration
         raise self.disconnected()
 

@@ -34,13 +34,11 @@ NO_ROOMS: frozenset[str] = frozenset()
 
 
 class Codec(Protocol):
-    """How messages that are neither str nor bytes are written.
+    """How messages that are neither str nor bytes are written."""
 
-    Attributes:
-        subprotocol: what tells it from others, in all processes: codecs of one write the same.
-    """
-
-    subprotocol: str
+    @property
+    def subprotocol(self) -> str:
+        """Its name, the same in all processes; codecs of one name write the same."""
 
     def encode(self, message: Any) -> str | bytes:
         """Gives the text, or the bytes, of a message."""

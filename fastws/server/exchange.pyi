@@ -1,4 +1,4 @@
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from fastws.aio.endpoint import Endpoint
@@ -19,6 +19,22 @@ class Exchange(Endpoint):
         Returns:
             An awaitable of a list of (opcode, payload) pairs. It raises `ClientDisconnected`
             once the connection is over and everything is received.
+        """
+    def messages(
+        self,
+        otherwise: Callable[[int, str | bytes], Any] | None = None,
+        opcode: int = 0,
+        decode: Callable[[str | bytes], Any] | None = None,
+    ) -> AsyncIterator[Any]:
+        """Iterates over the messages, until the connection is over.
+
+        Args:
+            otherwise: called with the opcode and the payload of all messages that `decode` does
+                not give; what it gives is given, unless it is NotImplemented. Without it, text
+                and binary are given as they are.
+            opcode: of the messages that go to `decode`.
+            decode: called with a payload. If it raises, `otherwise` is called instead, also for
+                what comes next, until that gives something again.
         """
     def send_text(self, text: str | bytes, compress: bool = True) -> Awaitable[None]:
         """Sends a text message; text that is bytes already is not looked at.

@@ -23,6 +23,39 @@ cdef enum:
     MAX_DISCONNECTS = 100
 
 
+# The form of all that waits, as a list.
+cdef object MANY = object()
+cdef object NOTHING = NotImplemented
+
+
+cdef class Messages:
+    """Iterates over messages in a form of one's own."""
+
+    def __aiter__(self):
+        return self
+
+    def __anext__(self):
+        cdef Receive awaitable = Receive.__new__(Receive)
+        awaitable.source = self.source
+        awaitable.form = self
+        return awaitable
+
+    cdef object read(self, uint8_t opcode, object payload):
+        """Gives what a message is; NotImplemented for what is to be passed over."""
+        if opcode == self.opcode and not self.failed:
+            try:
+                return self.decode(payload)
+            except Exception:
+                # What it was, `otherwise` finds out again.
+                self.failed = True
+        if self.otherwise is None:
+            return payload if opcode < OP_PING else NOTHING
+        found = self.otherwise(opcode, payload)
+        if found is not NOTHING:
+            self.failed = False
+        return found
+
+
 cdef class Exchange(Endpoint):
     # Receiving.
 
@@ -35,8 +68,26 @@ cdef class Exchange(Endpoint):
         """
         cdef Receive awaitable = Receive.__new__(Receive)
         awaitable.source = self
-        awaitable.many = True
+        awaitable.form = MANY
         return awaitable
+
+    def messages(self, otherwise=None, uint8_t opcode=0, decode=None):
+        """Iterates over the messages, until the connection is over.
+
+        Args:
+            otherwise: called with the opcode and the payload of all messages that `decode` does
+                not give; what it gives is given, unless it is NotImplemented. Without it, text
+                and binary are given as they are.
+            opcode: of the messages that go to `decode`.
+            decode: called with a payload. If it raises, `otherwise` is called instead, also for
+                what comes next, until that gives something again.
+        """
+        cdef Messages iterator = Messages.__new__(Messages)
+        iterator.source = self
+        iterator.opcode = opcode
+        iterator.decode = decode
+        iterator.otherwise = otherwise
+        return iterator
 
     cdef bint has_next(self) noexcept:
         if not self.connect_taken or self.lost or self.stage >= Stage.CLOSED:
@@ -45,22 +96,25 @@ cdef class Exchange(Endpoint):
             return False
         return self.connection.inbox.count > 0 or self.connection.phase != Phase.OPEN
 
-    cdef object take_next(self, bint many):
+    cdef object take_next(self, object form):
         cdef Connection connection = self.connection
         cdef uint8_t opcode = 0
         if not self.connect_taken:
             self.connect_taken = True
             return {"type": "websocket.connect"}
         if connection is not None and connection.inbox.count:
-            if many:
+            if form is MANY:
                 taken = self._take_all()
             else:
                 payload = connection.inbox.pop(&opcode)
-                taken = _event(opcode, payload)
+                if form is None:
+                    taken = _event(opcode, payload)
+                else:
+                    taken = (<Messages>form).read(opcode, payload)
             if self.reading_paused:
                 self.resume_if_room()
             return taken
-        return self._take_disconnect(many)
+        return self._take_disconnect(form)
 
     cdef list _take_all(self):
         cdef Connection connection = self.connection
@@ -71,12 +125,14 @@ cdef class Exchange(Endpoint):
             taken.append((opcode, payload))
         return taken
 
-    cdef object _take_disconnect(self, bint many):
+    cdef object _take_disconnect(self, object form):
         if self.connection is not None:
             # The app has dealt with all that came before: now the close frame may go out.
             self._finish()
-        if many:
+        if form is MANY:
             raise self.disconnected()
+        if form is not None:
+            raise StopAsyncIteration
         self.disconnects += 1
         if self.disconnects > MAX_DISCONNECTS:
             raise RuntimeError("receive() is called again and again after 'websocket.disconnect'")

@@ -1,0 +1,90 @@
+"""How many connections there may be: in all, from one client address, and of one user."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fastws.errors import HandshakeError
+from fastws.limits import Limits
+
+# Those who are refused for a while come back at the same time otherwise.
+RETRY_AFTER = ((b"retry-after", b"5"),)
+
+
+class Admission:
+    """Counts the connections of a route, and refuses those above its limits.
+
+    Attributes:
+        total: how many there are.
+        clients: how many there are by client address.
+        users: how many there are by user.
+
+    Args:
+        limits: of these ``max_connections``, ``max_connections_per_client`` and
+            ``max_connections_per_user``.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.total = 0
+        self.clients: Counter[str] = Counter()
+        self.users: Counter[str] = Counter()
+
+    @contextmanager
+    def admit(self, client: tuple[str, int] | None) -> Iterator[None]:
+        """Counts a connection while the block runs.
+
+        Args:
+            client: its address; None, as on a unix socket, counts only for the total.
+
+        Raises:
+            HandshakeError: 503 or 429.
+        """
+        limit = self._limits.max_connections
+        if limit is not None and self.total >= limit:
+            raise HandshakeError(503, "too many connections", RETRY_AFTER)
+        host = None if client is None else client[0]
+        with _counted(self.clients, host, self._limits.max_connections_per_client, "address"):
+            self.total += 1
+            try:
+                yield
+            finally:
+                self.total -= 1
+
+    def enter(self, user: str) -> None:
+        """Counts a connection for its user, until `leave`.
+
+        Raises:
+            HandshakeError: 429.
+        """
+        _enter(self.users, user, self._limits.max_connections_per_user, "user")
+
+    def leave(self, user: str) -> None:
+        """Ends what `enter` has begun."""
+        _leave(self.users, user)
+
+
+def _enter(counts: Counter[str], key: str, limit: int | None, whose: str) -> None:
+    if limit is not None and counts[key] >= limit:
+        raise HandshakeError(429, f"too many connections of one {whose}", RETRY_AFTER)
+    counts[key] += 1
+
+
+def _leave(counts: Counter[str], key: str) -> None:
+    counts[key] -= 1
+    if not counts[key]:
+        del counts[key]
+
+
+@contextmanager
+def _counted(
+    counts: Counter[str], key: str | None, limit: int | None, whose: str
+) -> Iterator[None]:
+    if key is None:
+        yield
+        return
+    _enter(counts, key, limit, whose)
+    try:
+        yield
+    finally:
+        _leave(counts, key)

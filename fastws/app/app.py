@@ -1,0 +1,272 @@
+"""A WebSocket application: routes, pages, and what begins and ends with the process."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote
+
+from fastws.app.admission import Admission
+from fastws.app.exchange import server_limits
+from fastws.app.http import HTML, Page, Request, Response, refusal, respond
+from fastws.app.messages import Codec, JsonCodec, MessagePackCodec
+from fastws.app.origin import OriginCheck
+from fastws.app.portable import Receive, Scope, Send
+from fastws.app.routes import Routes
+from fastws.app.websocket import WebSocket
+from fastws.errors import HandshakeError
+from fastws.limits import Limits
+from fastws.rooms import Policy, Rooms
+
+logger = logging.getLogger("fastws.app")
+
+C = TypeVar("C")
+Handler = Callable[[WebSocket[Any]], Awaitable[None]]
+H = TypeVar("H", bound=Handler)
+P = TypeVar("P", bound=Page)
+Lifespan = Callable[["App"], AbstractAsyncContextManager[Mapping[str, Any] | None]]
+Authenticate = Callable[[WebSocket[Any], type[C]], C]
+
+
+class _Route(NamedTuple):
+    handler: Handler
+    codecs: Sequence[Codec]
+    limits: Limits | None
+    policy: Policy
+    admission: Admission
+
+
+class App:
+    """An ASGI application of WebSocket handlers, and of the pages that go with them.
+
+        app = App()
+
+        @app.websocket("/rooms/{room}", messages=Chat)
+        async def talk(ws: WebSocket[Chat]) -> None:
+            await ws.accept()
+            ws.join(ws.path_params["room"])
+            async for message in ws:
+                await ws.publish(ws.path_params["room"], message)
+
+    ``/healthz`` answers 200 while the process can answer, ``/readyz`` while it wants clients,
+    ``/metrics`` in Prometheus' text format.
+
+    Attributes:
+        rooms: all rooms of the process.
+        ready: whether ``/readyz`` says so.
+
+    Args:
+        auth: checks tokens for `auth`; a `fastws.app.auth.JWT`.
+        origins: which pages may connect; by default, with cookies only those from here.
+        limits: what a connection may cost, where its route does not say; by default, what the
+            server has, and the environment (``FASTWS_*``).
+        policy: what becomes of messages to members who do not read, where the route does not say.
+    """
+
+    def __init__(
+        self,
+        *,
+        auth: Any = None,
+        origins: OriginCheck | None = None,
+        limits: Limits | None = None,
+        policy: Policy = "disconnect",
+    ) -> None:
+        self.rooms = Rooms()
+        self.ready = True
+        self._auth = auth
+        self._origins = origins or OriginCheck()
+        self._limits = limits
+        self._policy: Policy = policy
+        self._websockets: Routes[_Route] = Routes()
+        self._pages: Routes[Page] = Routes()
+        self._lifespan: Lifespan | None = None
+        self._pages.add("/healthz", _healthz)
+        self._pages.add("/readyz", self._readyz)
+
+    # What it is made of.
+
+    def websocket(
+        self,
+        path: str,
+        *,
+        messages: Any = None,
+        formats: Sequence[Callable[[Any], Codec]] = (JsonCodec, MessagePackCodec),
+        limits: Limits | None = None,
+        policy: Policy | None = None,
+    ) -> Callable[[H], H]:
+        """Makes a function the handler of a path, such as ``/rooms/{room}``.
+
+        The handler is called before the accept. What it raises becomes the HTTP answer or the
+        close code; see `WebSocket`.
+
+        Args:
+            path: with parameters in braces, each for one segment.
+            messages: a `Message` or a union of several, which the client sends; None for plain
+                text and binary.
+            formats: how they travel. A client chooses one by its subprotocol, ``json`` or
+                ``msgpack``; the first is for those that do not.
+            limits: what a connection may cost.
+            policy: what becomes of messages to members who do not read.
+        """
+
+        def add(handler: H) -> H:
+            codecs = [] if messages is None else _codecs(messages, formats)
+            own = limits or self._limits
+            admission = Admission(own or server_limits())
+            route = _Route(handler, codecs, own, policy or self._policy, admission)
+            self._websockets.add(path, route)
+            return handler
+
+        return add
+
+    def get(self, path: str) -> Callable[[P], P]:
+        """Makes a function the page at a path: ``async def page(request)``.
+
+        It returns a str for HTML, bytes, a `Response`, or what is to become JSON.
+        """
+
+        def add(page: P) -> P:
+            self._pages.add(path, page)
+            return page
+
+        return add
+
+    def page(self, path: str, file: Path) -> None:
+        """Serves a file of HTML, which is read now."""
+        response = Response(file.read_bytes(), HTML)
+
+        async def page(_: Request) -> Response:
+            return response
+
+        self._pages.add(path, page)
+
+    def lifespan(self, manager: Lifespan) -> Lifespan:
+        """Makes an async context manager what runs around everything.
+
+        Before the first connection and after the last; what it yields, a dict or None, is in
+        ``scope["state"]``.
+        """
+        self._lifespan = manager
+        return manager
+
+    def auth(self, ws: WebSocket[Any], claims: type[C]) -> C:
+        """Checks the token that came with the handshake; gives what it says.
+
+        Args:
+            ws: before the accept.
+            claims: a msgspec struct.
+
+        Raises:
+            HandshakeError: 401 or 403; 429 if the user has too many connections.
+        """
+        if self._auth is None:
+            raise RuntimeError("there is nothing to check tokens with: App(auth=JWT(...))")
+        said: C = self._auth(ws, claims)
+        if ws.verified.subject is not None:
+            ws.identify(ws.verified.subject)
+        return said
+
+    def refresh(self, ws: WebSocket[Any], token: str, claims: type[C]) -> C:
+        """Goes on with a new token, which came in a message; gives what it says.
+
+        Raises:
+            ProtocolError: 4401 or 1008. Not caught, it ends the connection.
+        """
+        renewed: C = self._auth.refresh(ws, token, claims)
+        return renewed
+
+    # What a server calls.
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves a connection, a request, or the process's lifespan."""
+        match scope["type"]:
+            case "websocket":
+                await self._serve_websocket(scope, receive, send)
+            case "http":
+                await self._serve_page(scope, send)
+            case "lifespan":
+                await self._live(scope, receive, send)
+            case kind:
+                raise RuntimeError(f"an unknown kind of ASGI scope: {kind!r}")
+
+    async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route, params = self._websockets.match(scope) or (_NOWHERE, {})
+        ws: WebSocket[Any] = WebSocket(
+            scope,
+            receive,
+            send,
+            codecs=route.codecs,
+            limits=route.limits,
+            rooms=self.rooms,
+            policy=route.policy,
+        )
+        ws.path_params, ws.admission = params, route.admission
+        async with ws:
+            self._origins.check(ws.headers, scope["scheme"])
+            with route.admission.admit(ws.client):
+                await route.handler(ws)
+
+    async def _serve_page(self, scope: Scope, send: Send) -> None:
+        response = await self._answer(scope)
+        await response.send(send, scope["method"] != "HEAD")
+
+    async def _answer(self, scope: Scope) -> Response:
+        found = self._pages.match(scope)
+        if found is None:
+            return Response(b"no such page\n", status=404)
+        if scope["method"] not in ("GET", "HEAD"):
+            return Response(b"only GET\n", status=405, headers=((b"allow", b"GET, HEAD"),))
+        page, params = found
+        try:
+            return respond(await page(Request(scope, params)))
+        except HandshakeError as error:
+            return refusal(error)
+        except Exception:
+            logger.exception("the page for %s failed", quote(scope["path"]))
+            return Response(b"internal error\n", status=500)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The lifespan protocol: start-up, and shutdown."""
+        await receive()
+        async with AsyncExitStack() as stack:
+            try:
+                await self._start(stack, scope)
+            except Exception as error:
+                logger.exception("the start failed")
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            self.ready = False
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _start(self, stack: AsyncExitStack, scope: Scope) -> None:
+        if isinstance(self._auth, AbstractAsyncContextManager):
+            await stack.enter_async_context(self._auth)
+        if self._lifespan is not None:
+            state = await stack.enter_async_context(self._lifespan(self))
+            scope.get("state", {}).update(state or {})
+        self.ready = True
+
+    async def _readyz(self, _: Request) -> Response:
+        return Response(b"ready\n") if self.ready else Response(b"not ready\n", status=503)
+
+
+def _codecs(messages: Any, formats: Sequence[Callable[[Any], Codec]]) -> list[Codec]:
+    try:
+        return [codec(messages) for codec in formats]
+    except TypeError as error:
+        error.add_note("formats=(JsonCodec,) offers no MessagePack, which allows more as keys")
+        raise
+
+
+async def _refuse(_: WebSocket[Any]) -> None:
+    raise HandshakeError(404, "no such WebSocket")
+
+
+_NOWHERE = _Route(_refuse, (), None, "disconnect", Admission(Limits()))
+
+
+async def _healthz(_: Request) -> Response:
+    return Response(b"ok\n")

@@ -1,0 +1,393 @@
+"""Messages between a handler and its client: the answer, receiving, sending, closing."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from contextlib import suppress
+from enum import Enum
+from functools import cache
+from typing import Any, Generic, NoReturn, TypeVar
+
+import orjson
+
+from fastws.app.bearer import accepted_subprotocol
+from fastws.app.bucket import Bucket
+from fastws.app.events import EVENTS, Close, SocketEvent
+from fastws.app.messages import BadMessage, Codec, JsonCodec
+from fastws.app.portable import BINARY, TEXT, Receive, Scope, Send, portable_extension
+from fastws.closing import CloseCode
+from fastws.errors import Disconnected, ProtocolError
+from fastws.limits import Limits
+from fastws.rooms import Member
+
+M = TypeVar("M")
+
+# For what is sent where no messages are declared.
+PLAIN = JsonCodec(Any)
+_PLAIN_TYPES = frozenset({str, bytes, bytearray, memoryview})
+
+
+@cache
+def server_limits() -> Limits:
+    """Gives the limits that the environment sets, for what the server does not see to."""
+    return Limits.read(os.environ)
+
+
+class State(Enum):
+    """What may be done: before the accept, between it and the close, after it."""
+
+    CONNECTING = "before accept()"
+    OPEN = "after accept()"
+    CLOSED = "after the end"
+
+
+_OPEN = State.OPEN
+
+
+class Exchange(Generic[M]):
+    """Messages between a handler and its client, on any ASGI server.
+
+    Attributes:
+        scope: the ASGI scope.
+        state: what may be done now.
+        codec: the format of the messages, once accepted; None for plain text and binary.
+        subprotocol: the one that was agreed on, or None.
+    """
+
+    __slots__ = (
+        "_bad_messages",
+        "_binary",
+        "_bucket",
+        "_closing",
+        "_codecs",
+        "_connected",
+        "_connection",
+        "_encode",
+        "_extension",
+        "_limits",
+        "_max_size",
+        "_member",
+        "_native",
+        "_own_limits",
+        "_receive",
+        "_send",
+        "codec",
+        "scope",
+        "state",
+        "subprotocol",
+    )
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        codecs: Sequence[Codec],
+        limits: Limits | None,
+    ) -> None:
+        self.scope = scope
+        self.state = State.CONNECTING
+        self.codec: Codec | None = None
+        self._encode = PLAIN.encode_bytes
+        self._binary = False
+        self.subprotocol: str | None = None
+        self._receive = receive
+        self._send = send
+        self._codecs = codecs
+        self._own_limits = limits
+        self._limits = limits or server_limits()
+        extension = scope.get("extensions", {}).get("fastws")
+        self._native = extension is not None
+        self._extension = extension or portable_extension(receive, send)
+        self._connection: Any = self._extension["connection"]
+        self._connected = False
+        self._bad_messages = 0
+        self._bucket = Bucket.for_limits(self._limits)
+        # Our server sees to it before it receives all of a message; others have their own limit.
+        self._max_size = None if limits is None or self._native else limits.max_message_size
+        self._closing: asyncio.Task[None] | None = None
+        # The same connection as rooms see it, once it has joined one.
+        self._member: Member | None = None
+
+    # The answer.
+
+    async def accept(
+        self,
+        subprotocol: str | None = None,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """Answers the handshake with 101.
+
+        Args:
+            subprotocol: one that the client offered. By default, that of the first format that
+                it offered and the messages have.
+            headers: more headers for the answer.
+
+        Raises:
+            Disconnected: the client did not wait for it.
+        """
+        if self.state is not State.CONNECTING:
+            raise RuntimeError(f"accept() {self.state.value}")
+        await self._connect()
+        self._choose_codec(subprotocol)
+        event: dict[str, Any] = {"type": "websocket.accept", "headers": list(headers)}
+        if self.subprotocol is not None:
+            event["subprotocol"] = self.subprotocol
+        if self._native:
+            event["fastws"] = {"raw": self.codec is not None}
+            if self._own_limits is not None:
+                event["fastws"]["limits"] = self._own_limits
+        await self._answer(event)
+        self.state = State.OPEN
+
+    async def _connect(self) -> None:
+        """Takes the first event, which says that there is a client."""
+        if not self._connected:
+            event = await self._receive()
+            if event["type"] != "websocket.connect":
+                self.state = State.CLOSED
+                raise Disconnected()
+            self._connected = True
+
+    def _choose_codec(self, subprotocol: str | None) -> None:
+        by_name = {codec.subprotocol: codec for codec in self._codecs}
+        if subprotocol is None:
+            offered = self.scope.get("subprotocols", ())
+            known = (name for name in offered if name in by_name)
+            # What came with a token says nothing about messages, but wants an answer, too.
+            subprotocol = next(known, None) or accepted_subprotocol(self.scope)
+        self.subprotocol = subprotocol
+        if self._codecs:
+            self.codec = by_name.get(subprotocol or "", self._codecs[0])
+            self._encode, self._binary = self.codec.encode_bytes, self.codec.binary
+
+    async def deny(
+        self,
+        status: int,
+        reason: str,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        **fields: Any,
+    ) -> None:
+        """Answers the handshake with an HTTP error that has a JSON body.
+
+        A server without denial responses (an ASGI extension) answers 403, whatever the status.
+        """
+        if self.state is not State.CONNECTING:
+            raise RuntimeError(f"deny() {self.state.value}")
+        await self._connect()
+        self.state = State.CLOSED
+        if "websocket.http.response" not in self.scope.get("extensions", {}):
+            await self._answer({"type": "websocket.close"})
+            return
+        body = orjson.dumps({"status": status, "detail": reason, **fields})
+        start = {
+            "type": "websocket.http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"content-length", b"%d" % len(body)),
+                *headers,
+            ],
+        }
+        await self._answer(start)
+        await self._answer({"type": "websocket.http.response.body", "body": body})
+
+    async def _answer(self, event: dict[str, Any]) -> None:
+        """Sends an event of the handshake; every server has its own way to say that it is over."""
+        try:
+            await self._send(event)
+        except OSError:
+            self.state = State.CLOSED
+            raise Disconnected from None
+
+    # Receiving.
+
+    def __aiter__(self) -> AsyncIterator[M]:
+        """Iterates over the messages, until the connection is over.
+
+        A message that cannot be read is answered with an `Error` and not given.
+
+        Raises:
+            ProtocolError: too many messages in a row could not be read, or they come too fast;
+                the connection is closed.
+        """
+        if self.state is not State.OPEN:
+            self._expect_open("receive")
+        codec = self.codec
+        if self._bucket is not None or self._max_size is not None or self._bad_messages:
+            return self._connection.messages(self._read)  # type: ignore[no-any-return]
+        if codec is None:
+            return self._connection.messages()  # type: ignore[no-any-return]
+        opcode = BINARY if codec.binary else TEXT
+        # A call for each message would cost as much as reading it (benchmarks, typed).
+        return self._connection.messages(self._read, opcode, codec.decode_raw)  # type: ignore[no-any-return]
+
+    async def receive(self) -> M:
+        """Receives the next message.
+
+        Raises:
+            Disconnected: the connection is over; nothing more will come.
+            ProtocolError: as in iterating.
+        """
+        async for message in self:
+            return message
+        raise Disconnected(*self._connection.closing())
+
+    async def events(self) -> AsyncIterator[SocketEvent]:
+        """Iterates over all that the client does: text, binary, pings, pongs, and the close.
+
+        Pings are answered by the server all the same. Other servers than ours show no pings and
+        pongs.
+        """
+        self._expect_open("receive")
+        self._connection.observe_control = True
+        async for event in self._connection.messages(self._event):
+            yield event
+        code, reason, _ = self._connection.closing()
+        yield Close(code, reason)
+
+    def _event(self, opcode: int, payload: Any) -> SocketEvent:
+        self._hold_to_limits(_size_of(payload))
+        return EVENTS[opcode](payload)
+
+    def _read(self, opcode: int, payload: Any) -> Any:
+        """Gives what a message says, or NotImplemented if that cannot be read."""
+        if opcode > BINARY:
+            return NotImplemented
+        self._hold_to_limits(_size_of(payload))
+        codec = self.codec
+        if codec is None:
+            return payload
+        try:
+            if codec.binary is not (opcode == BINARY):
+                kind = "binary" if codec.binary else "text"
+                raise BadMessage("malformed", f"{codec.subprotocol} comes as {kind} messages")
+            message = codec.decode(payload)
+        except BadMessage as bad:
+            self._refuse(bad)
+            return NotImplemented
+        self._bad_messages = 0
+        return message
+
+    def _hold_to_limits(self, size: int) -> None:
+        """Ends the connection if a message is too large or comes too soon."""
+        if self._max_size is not None and size > self._max_size:
+            reason = f"a message has {size} bytes, the limit is {self._max_size}"
+            self._fail(CloseCode.MESSAGE_TOO_BIG, reason)
+        if self._bucket is not None and not self._bucket.take(size):
+            self._fail(CloseCode.POLICY_VIOLATION, self._bucket.reason)
+
+    def _refuse(self, bad: BadMessage) -> None:
+        """Answers a message that cannot be read, and loses patience at some point."""
+        self._bad_messages += 1
+        limit = self._limits.max_bad_messages
+        if limit is not None and self._bad_messages >= limit:
+            self._fail(CloseCode.POLICY_VIOLATION, f"{limit} messages in a row could not be read")
+        data = self._encode(bad.reply())
+        reply = data if self._binary else data.decode()
+        # Without waiting: a client that does not read its answers is closed in the end, 1008.
+        self._connection.send_prepared(self._extension["prepare"](reply))
+
+    def _fail(self, code: int, reason: str) -> NoReturn:
+        """Ends the connection for a fault of the client."""
+        self.close_soon(code, reason)
+        raise ProtocolError(code, reason)
+
+    # Sending.
+
+    def send(self, message: Any) -> Awaitable[None]:
+        """Sends a str as text, bytes as binary, and anything else in the format of the messages.
+
+        Waits while the client does not read.
+
+        Raises:
+            Disconnected: the connection is over.
+        """
+        if self.state is not _OPEN:
+            self._expect_open("send")
+        if type(message) in _PLAIN_TYPES:
+            binary = type(message) is not str
+        else:
+            binary = self._binary
+            message = self._encode(message)
+        if self._member is not None and self._member.outbox is not None:
+            return self._send_behind(message, binary)
+        if binary:
+            return self._connection.send_binary(message)  # type: ignore[no-any-return]
+        return self._connection.send_text(message)  # type: ignore[no-any-return]
+
+    async def _send_behind(self, message: Any, binary: bool) -> None:
+        """Sends behind what was published before, and has not gone out yet."""
+        assert self._member is not None
+        if binary:
+            event = {"type": "websocket.send", "bytes": bytes(message)}
+        else:
+            text = message.decode() if isinstance(message, bytes) else message
+            event = {"type": "websocket.send", "text": text}
+        try:
+            await self._member.send(event)
+        except OSError:
+            raise Disconnected(*self._connection.closing()) from None
+
+    async def send_json(self, value: Any) -> None:
+        """Sends anything that orjson can write, as JSON text.
+
+        Raises:
+            Disconnected: the connection is over.
+            TypeError: orjson cannot write it.
+        """
+        await self.send(orjson.dumps(value).decode())
+
+    async def ping(self) -> float:
+        """Sends a ping; gives the seconds until the pong.
+
+        Raises:
+            Disconnected: the connection ended before.
+            NotImplementedError: only our own server lets an app send pings.
+        """
+        self._expect_open("ping")
+        return await self._connection.ping()  # type: ignore[no-any-return]
+
+    @property
+    def rtt(self) -> float:
+        """Round-trip time of the last answered ping, the heartbeat's included; 0.0 before."""
+        return self._connection.rtt  # type: ignore[no-any-return]
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that are sent, but not yet on their way; 0 on other servers than ours."""
+        return self._connection.write_buffer_size  # type: ignore[no-any-return]
+
+    # Closing.
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Starts the closing handshake; before the accept, answers 403. A second one is nothing.
+
+        Args:
+            code: 1000 to 1003, 1007 to 1014, or 3000 to 4999.
+            reason: at most 123 bytes of UTF-8 reach the client.
+        """
+        if self.state is State.CONNECTING:
+            await self.deny(403, reason or "forbidden")
+        elif self.state is State.OPEN:
+            self.state = State.CLOSED
+            with suppress(OSError):
+                await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+    def close_soon(self, code: int = 1000, reason: str = "") -> None:
+        """Does `close` from where nothing can be awaited."""
+        if self._closing is None and self.state is State.OPEN:
+            # The loop holds a task only weakly.
+            self._closing = asyncio.get_running_loop().create_task(self.close(code, reason))
+
+    def _expect_open(self, what: str) -> None:
+        if self.state is State.CONNECTING:
+            raise RuntimeError(f"{what}() before accept()")
+        if self.state is State.CLOSED:
+            raise Disconnected(*self._connection.closing())
+
+
+def _size_of(payload: str | bytes) -> int:
+    if isinstance(payload, bytes) or payload.isascii():
+        return len(payload)
+    return len(payload.encode("utf-8", "surrogatepass"))

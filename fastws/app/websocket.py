@@ -1,0 +1,265 @@
+"""One WebSocket as a handler has it: the request, messages both ways, rooms, one kind of end."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from fastws.app.admission import Admission
+from fastws.app.exchange import PLAIN, Exchange, M, State
+from fastws.app.headers import Headers, parse_cookies
+from fastws.app.messages import Codec
+from fastws.app.portable import Receive, Scope, Send
+from fastws.app.query import parse_query
+from fastws.closing import CLOSINGS, CloseCode
+from fastws.errors import Disconnected, HandshakeError, ProtocolError
+from fastws.limits import Limits
+from fastws.rooms import Member, Policy, Rooms
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+logger = logging.getLogger("fastws.app")
+
+
+class WebSocket(Exchange[M]):
+    """One WebSocket, in an `App` or in a bare ASGI app, on any server.
+
+        async def app(scope, receive, send):
+            async with WebSocket(scope, receive, send) as ws:
+                await ws.accept()
+                async for message in ws:
+                    await ws.send(message)
+
+    As a context manager it turns what ends the block into the end of the connection: a
+    `HandshakeError` before the accept into its HTTP answer, a `ProtocolError` into its close
+    code, any other exception into a log line and 1011; no exception is 1000. `Disconnected` is
+    no error. Rooms are left, timers end.
+
+    Attributes:
+        path_params: what the path of the route matched.
+        admission: counts users, if anything does.
+        verified: what the token says, once `fastws.app.auth.JWT` has checked one.
+        user: who it is, once `identify` was told.
+
+    Args:
+        codecs: the formats of the messages, the first for clients that do not choose.
+        limits: what this connection may cost; None for what the server and the environment have.
+        rooms: the rooms that it can join.
+        policy: what becomes of messages to it that it does not read.
+        clock: gives the seconds since 1970.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_expires_at",
+        "_expiry",
+        "_headers",
+        "_policy",
+        "_rooms",
+        "admission",
+        "path_params",
+        "user",
+        "verified",
+    )
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        codecs: Sequence[Codec] = (),
+        limits: Limits | None = None,
+        rooms: Rooms | None = None,
+        policy: Policy = "disconnect",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(scope, receive, send, codecs, limits)
+        self.path_params: dict[str, str] = {}
+        self.admission: Admission | None = None
+        self.verified: Any = None
+        self.user: str | None = None
+        self._rooms = rooms
+        self._policy: Policy = policy
+        self._headers: Headers | None = None
+        self._clock = clock
+        self._expires_at: float | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+
+    # What the request says.
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of the request."""
+        if self._headers is None:
+            self._headers = Headers(self.scope["headers"])
+        return self._headers
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The cookies of the request."""
+        return parse_cookies(self.headers)
+
+    @property
+    def client(self) -> tuple[str, int] | None:
+        """The client's address and port; None on a unix socket."""
+        client = self.scope.get("client")
+        return None if client is None else tuple(client)
+
+    def query(self, kind: type[T]) -> T:
+        """Reads the query string into a msgspec struct.
+
+        Raises:
+            HandshakeError: 400; its reason names the parameter that is missing or wrong.
+        """
+        return parse_query(self.scope["query_string"], kind)
+
+    # Who it is.
+
+    def identify(self, user: str) -> None:
+        """Says whose connection this is, and counts it.
+
+        Raises:
+            HandshakeError: 429, there are ``max_connections_per_user``.
+        """
+        if self.user is not None:
+            raise RuntimeError("this connection has a user already")
+        if self.admission is not None:
+            self.admission.enter(user)
+        self.user = user
+
+    def expire_at(self, when: float | None) -> None:
+        """Closes the connection with 4401 at this time, unless it is called again before.
+
+        Args:
+            when: seconds since 1970; None for never.
+        """
+        self._expires_at = when
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        if when is not None and self.state is State.OPEN:
+            reason = CLOSINGS[CloseCode.TOKEN_EXPIRED].reason
+            self._expiry = asyncio.get_running_loop().call_later(
+                max(0.0, when - self._clock()), self.close_soon, CloseCode.TOKEN_EXPIRED, reason
+            )
+
+    async def accept(
+        self, subprotocol: str | None = None, headers: Iterable[tuple[bytes, bytes]] = ()
+    ) -> None:
+        """Answers the handshake with 101; see `Exchange.accept`."""
+        await super().accept(subprotocol, headers)
+        self.expire_at(self._expires_at)
+
+    # Rooms.
+
+    @property
+    def rooms(self) -> frozenset[str]:
+        """The names of the rooms that it is in."""
+        return frozenset() if self._member is None else frozenset(self._member.rooms)
+
+    def join(self, room: str) -> None:
+        """Lets the connection be in a room, until it leaves or ends.
+
+        Raises:
+            ProtocolError: that is no name for a room, or it is in ``max_rooms``.
+            Disconnected: the connection is over.
+        """
+        self._expect_open("join")
+        rooms = self._need_rooms()
+        if self._member is None:
+            self._member = Member(
+                self._send,
+                self.scope.get("extensions", {}).get("fastws"),
+                codec=self.codec or PLAIN,
+                limits=self._limits,
+                policy=self._policy,
+                close=self.close_soon,
+            )
+        rooms.join(self._member, room)
+
+    def leave(self, room: str) -> None:
+        """Lets it be in a room no more; nothing happens if it is not."""
+        if self._member is not None:
+            self._need_rooms().leave(self._member, room)
+
+    def publish(self, room: str, message: Any, *, key: str | None = None) -> Awaitable[None]:
+        """Sends a message to all in a room but this connection; waits for none of them.
+
+        Args:
+            room: the name of the room.
+            message: as in `send`; each member gets it in its own format.
+            key: what the message is about, for members with the policy "latest-by-key".
+        """
+        return self._need_rooms().publish(room, message, exclude=self._member, key=key)
+
+    def _need_rooms(self) -> Rooms:
+        if self._rooms is None:
+            raise RuntimeError("there are no rooms to be in: WebSocket(..., rooms=Rooms())")
+        return self._rooms
+
+    # The end.
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        try:
+            return await self._finish(error)
+        except OSError:
+            # The client did not wait for what we had to say.
+            return True
+        finally:
+            self.state = State.CLOSED
+            self.expire_at(None)
+            self._leave()
+
+    async def _finish(self, error: BaseException | None) -> bool:
+        """Ends the connection as an exception says; tells whether that is dealt with."""
+        opened = self.state is State.OPEN
+        if error is None:
+            if self.state is State.CONNECTING:
+                logger.error("the handler for %s has not answered the handshake", self._name())
+                await self.deny(500, "internal error")
+            await self.close()
+        elif isinstance(error, Disconnected):
+            pass
+        elif isinstance(error, HandshakeError) and not opened:
+            if self.state is State.CONNECTING:
+                await self.deny(error.status, error.reason, error.headers, **error.fields)
+        elif isinstance(error, HandshakeError):
+            await self.close(CloseCode.POLICY_VIOLATION, error.reason)
+        elif isinstance(error, ProtocolError):
+            await self.close(error.code, error.reason)
+        elif isinstance(error, Exception):
+            logger.error("the handler for %s failed", self._name(), exc_info=error)
+            if opened:
+                await self.close(CloseCode.INTERNAL_ERROR, "internal error")
+            elif self.state is State.CONNECTING:
+                await self.deny(500, "internal error")
+        else:
+            # Cancelled, by a server that shuts down or by the app itself.
+            await self.close(CloseCode.GOING_AWAY)
+            return False
+        return True
+
+    def _name(self) -> str:
+        """Gives the path for a log line, without what could forge another one."""
+        return quote(self.scope["path"])
+
+    def _leave(self) -> None:
+        """Gives back what others count."""
+        if self._member is not None:
+            self._member.end()
+        if self.user is not None and self.admission is not None:
+            self.admission.leave(self.user)
