@@ -152,7 +152,7 @@ def test_the_echo_app_has_nothing_elsewhere(serve: Serve) -> None:
     with pytest.raises(InvalidStatus) as refused, connect(server.url("/nowhere")):
         pass
     assert refused.value.response.status_code == 404
-    assert refused.value.response.body == b"no such WebSocket\n"
+    assert b"no such WebSocket" in refused.value.response.body
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])

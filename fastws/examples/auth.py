@@ -2,6 +2,8 @@
 
     export SECRET=$(openssl rand -hex 32)
     fastws run fastws.examples.auth:app
+    python -c "import jwt, os, time; print(jwt.encode(
+        {'sub': 'ada', 'exp': time.time() + 3600}, os.environ['SECRET'], 'HS256'))"
 
 The token comes in the ``Authorization`` header, or, from a browser, as a subprotocol:
 ``new WebSocket(url, ["bearer", token])``. When it expires the connection is closed with 4401,
@@ -9,15 +11,16 @@ unless the client has sent a new one in a ``Refresh``.
 """
 
 import os
+import secrets
 
 from msgspec import Struct
 
 from fastws import App, Message, WebSocket
 from fastws.app.auth import JWT
 
-app = App(
-    auth=JWT(os.environ.get("SECRET", "not a secret: for trying it out"), algorithms=["HS256"])
-)
+SECRET = os.environ.get("SECRET") or secrets.token_hex(32)
+
+app = App(auth=JWT(SECRET, algorithms=["HS256"]))
 
 
 class Claims(Struct):
