@@ -8,8 +8,8 @@ from fastws.errors import Disconnected
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Event]]
-Send = Callable[[Event], Awaitable[None]]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
 
 TEXT, BINARY, PING, PONG = 1, 2, 9, 10
 

@@ -12,6 +12,7 @@ import pytest
 import fastws
 from fastws.errors import Disconnected, HandshakeError
 from fastws.examples import auth, echo, heartbeat, json_messages, message_types, query, rooms
+from fastws.server import WebSocketProtocol
 from tests.server.peer import BINARY, CLOSE, PING, PONG, close, connected, frame, text
 from tests.server.serving import Running, running
 
@@ -86,9 +87,10 @@ async def test_heartbeat() -> None:
     async with running(heartbeat.app) as server, connect(server, "/heartbeat") as ws:
         await ws.send("?")
         assert re.fullmatch(r'\{"rtt":[\d.e-]+\}', await ws.recv(timeout=5))
-        (connection,) = server.connections
-        assert connection.connection.limits.ping_interval == 30
-        assert connection.connection.limits.ping_timeout == 10
+        (protocol,) = server.connections
+        assert isinstance(protocol, WebSocketProtocol)
+        limits = protocol.connection.limits
+        assert (limits.ping_interval, limits.ping_timeout) == (30, 10)
 
 
 async def test_json_messages() -> None:

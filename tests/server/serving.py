@@ -17,7 +17,7 @@ Scope = dict[str, Any]
 Event = dict[str, Any]
 Receive = Callable[[], Coroutine[Any, Any, Event]]
 Send = Callable[[Event], Coroutine[Any, Any, None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+App = Callable[[Any, Any, Any], Awaitable[None]]
 
 ACCEPT: Event = {"type": "websocket.accept"}
 
