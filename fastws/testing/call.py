@@ -13,7 +13,8 @@ Scope = dict[str, Any]
 Event = dict[str, Any]
 Receive = Callable[[], Coroutine[Any, Any, Event]]
 Send = Callable[[Event], Coroutine[Any, Any, None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+# Apps name these types in their own ways.
+App = Callable[[Any, Any, Any], Awaitable[None]]
 
 # An app that receives its end this often does not look at what it receives.
 MAX_ENDS = 100

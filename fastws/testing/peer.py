@@ -71,12 +71,16 @@ class Peer:
     Attributes:
         socket: the socket; non-blocking.
         buffer: what was received and not looked at yet.
+        loop: the event loop in which it was made.
+        timeout: seconds that a wait takes at most, unless told otherwise.
     """
+
+    timeout = PATIENCE
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
         self.buffer = bytearray()
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
 
     @classmethod
     async def connect(cls, address: Address, *, receive_buffer: int | None = None) -> Self:
@@ -96,8 +100,8 @@ class Peer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         peer = cls(sock)
         try:
-            async with patience(PATIENCE, lambda: f"no connection to {address}"):
-                await peer._loop.sock_connect(sock, address)
+            async with patience(cls.timeout, lambda: f"no connection to {address}"):
+                await peer.loop.sock_connect(sock, address)
         except BaseException:
             sock.close()
             raise
@@ -108,6 +112,10 @@ class Peer:
     ) -> Head:
         """Does the opening handshake; headers as `upgrade` takes them."""
         await self.send_bytes(upgrade(target, headers))
+        return await self.opened()
+
+    async def opened(self) -> Head:
+        """Receives the end of an opening handshake that was sent by hand."""
         head = await self.recv_head()
         assert head.status == 101, (head, bytes(self.buffer))
         assert head.get(b"sec-websocket-accept") == ACCEPT
@@ -146,12 +154,12 @@ class Peer:
     async def send_bytes(self, *chunks: bytes) -> None:
         """Sends bytes, those of one call in one go."""
         data = b"".join(chunks)
-        async with patience(PATIENCE, lambda: f"not all of {len(data)} bytes could be sent"):
-            await self._loop.sock_sendall(self.socket, data)
+        async with patience(self.timeout, lambda: f"not all of {len(data)} bytes could be sent"):
+            await self.loop.sock_sendall(self.socket, data)
 
     # Receiving.
 
-    async def recv_frame(self, timeout: float = PATIENCE) -> Frame:
+    async def recv_frame(self, timeout: float | None = None) -> Frame:
         """Receives a frame.
 
             assert await peer.recv_frame() == Frame(PONG, b"are you there?")
@@ -180,7 +188,7 @@ class Peer:
         pairs = [field.partition(b": ") for field in lines]
         return Head(int(status), [(name, value) for name, _, value in pairs])
 
-    async def recv_bytes(self, size: int, timeout: float = PATIENCE) -> bytes:
+    async def recv_bytes(self, size: int, timeout: float | None = None) -> bytes:
         """Receives exactly so many bytes.
 
         Raises:
@@ -200,13 +208,13 @@ class Peer:
             pass
         return await self.recv_bytes(len(self.buffer))
 
-    async def fill(self, awaited: str, timeout: float = PATIENCE) -> bool:
+    async def fill(self, awaited: str = "anything", timeout: float | None = None) -> bool:
         """Receives whatever comes, at least something; False at the end of TCP."""
 
         def explain() -> str:
             return f"{awaited} did not come, only {bytes(self.buffer[:200])!r}"
 
-        async with patience(timeout, explain):
-            data = await self._loop.sock_recv(self.socket, 1 << 16)
+        async with patience(self.timeout if timeout is None else timeout, explain):
+            data = await self.loop.sock_recv(self.socket, 1 << 16)
         self.buffer += data
         return bool(data)

@@ -11,7 +11,10 @@ from fastws.limits import Limits
 from fastws.server import Config
 from fastws.testing.call import App
 from fastws.testing.peer import Address, Peer
-from fastws.testing.waiting import PATIENCE, patience
+from fastws.testing.waiting import nap, patience
+
+# Seconds for connections and apps to end that do so by themselves.
+LONGEST_END = 30.0
 
 
 class Server:
@@ -67,10 +70,9 @@ class Server:
         def explain() -> str:
             return f"{len(self.connections)} connections and {len(self.tasks)} apps are left"
 
-        async with patience(PATIENCE, explain):
-            while self.connections or self.tasks:  # noqa: ASYNC110
-                # No time passes where a Clock stands, so this cannot sleep.
-                await asyncio.sleep(0)
+        async with patience(LONGEST_END, explain):
+            while self.connections or self.tasks:
+                await nap()
 
     def shut_down(self) -> asyncio.Task[None]:
         """Begins to shut down, as uvicorn does on SIGTERM."""

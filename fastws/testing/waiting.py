@@ -55,6 +55,11 @@ def has_own_time(loop: AbstractEventLoop) -> bool:
     return getattr(loop.time, "__self__", None) is loop
 
 
+async def nap() -> None:
+    """Lets others run for a moment, before one looks again at what has no event of its own."""
+    await asyncio.sleep(0.001 if has_own_time(asyncio.get_running_loop()) else 0)
+
+
 async def settle(busy: Callable[[], bool] = lambda: False) -> None:
     """Runs the loop until no callback is ready, and so no task can go on.
 

@@ -210,4 +210,4 @@ async def test_compressed_and_not(kind: str) -> None:
             assert await payloads(peer, 4) == [b"short", b"long " * 200] * 2
         for peer in peers[::2]:
             frames = [await peer.frame() for _ in range(4)]
-            assert [frame.reserved for frame in frames[1::2]] == [4, 4]
+            assert [frame.rsv for frame in frames[1::2]] == [4, 4]

@@ -2,49 +2,35 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from fastws.limits import Limits
-from fastws.server import Config
+from fastws.testing.call import App, Event, Receive, Scope, Send
+from fastws.testing.server import Server as Running
+from fastws.testing.server import serve
 from tests.processes import PATIENCE
 
-Scope = dict[str, Any]
-Event = dict[str, Any]
-Receive = Callable[[], Coroutine[Any, Any, Event]]
-Send = Callable[[Event], Coroutine[Any, Any, None]]
-App = Callable[[Any, Any, Any], Awaitable[None]]
+__all__ = [
+    "ACCEPT",
+    "App",
+    "Event",
+    "Receive",
+    "Running",
+    "Scope",
+    "Script",
+    "Send",
+    "echo",
+    "fds",
+    "hello",
+    "ignore",
+    "running",
+    "until",
+]
 
 ACCEPT: Event = {"type": "websocket.accept"}
-
-
-class Running:
-    """A server that accepts connections.
-
-    Attributes:
-        address: what to connect to.
-        connections: uvicorn's set of them.
-        tasks: uvicorn's set of the apps that run.
-    """
-
-    def __init__(self, server: uvicorn.Server) -> None:
-        self.server = server
-        self.connections = server.server_state.connections
-        self.tasks = server.server_state.tasks
-        uds = server.config.uds
-        self.address = uds or server.servers[0].sockets[0].getsockname()[:2]
-
-    async def emptied(self) -> None:
-        """Waits until no connection is left, and no app runs any more."""
-        await until(lambda: not self.connections and not self.tasks)
-
-    def shut_down(self) -> asyncio.Task[None]:
-        """Shuts down, as uvicorn does on SIGTERM."""
-        return asyncio.create_task(self.server.shutdown())
 
 
 class Script:
@@ -79,29 +65,9 @@ async def until(condition: Callable[[], Any]) -> None:
 @asynccontextmanager
 async def running(app: App, limits: Limits | None = None, **options: Any) -> AsyncIterator[Running]:
     """Serves an app on a port of its own, with our classes unless the options say otherwise."""
-    options = {"lifespan": "off", "log_config": None, "port": 0} | options
-    config = Config(app, limits=limits, **options)
-    config.load()
-    server = uvicorn.Server(config)
-    server.lifespan = config.lifespan_class(config)
-    await server.startup()
-    await server.on_tick(0)  # sets the Date header
-    found = Running(server)
-    try:
-        async with asyncio.timeout(PATIENCE):
-            yield found
-    finally:
-        for listener in server.servers:
-            listener.close()
-        for connection in list(found.connections):
-            transport = getattr(connection, "transport", None)
-            if transport is None:
-                connection.shutdown()
-            else:
-                transport.abort()
-        for task in list(found.tasks):
-            task.cancel()
-        await found.emptied()
+    options = {"lifespan": "off"} | options
+    async with asyncio.timeout(PATIENCE), serve(app, limits=limits, **options) as server:
+        yield server
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:

@@ -68,7 +68,7 @@ class Visitor:
         found = await peer.frame()
         payload = found.payload
         assert found.opcode in (BINARY, PONG)
-        if found.reserved:
+        if found.rsv:
             payload = zlib.decompressobj(wbits=-15).decompress(payload)
         assert payload.strip(self.byte) == b""
         return found.opcode

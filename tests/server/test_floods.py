@@ -150,8 +150,8 @@ async def test_bombs(serve: Serve) -> None:
     pieces = [payload[i : i + size] for i in range(0, len(payload), size)]
     middle = b"".join(frame(CONTINUATION, piece, fin=False) for piece in pieces[1:-1])
     bombs = [
-        frame(BINARY, payload, reserved=4),
-        frame(BINARY, pieces[0], fin=False, reserved=4) + middle + frame(CONTINUATION, pieces[-1]),
+        frame(BINARY, payload, rsv=4),
+        frame(BINARY, pieces[0], fin=False, rsv=4) + middle + frame(CONTINUATION, pieces[-1]),
     ]
     for sent in bombs:
         # What it took on the wire, what is inflated until the limit is met, and a constant.
@@ -172,7 +172,7 @@ async def test_compressed_messages_without_end(serve: Serve) -> None:
         peers = [await Peer.connect((server.host, server.port)) for _ in range(4)]
         for peer in peers:
             await peer.open("/ws", DEFLATE)
-            await peer.send(frame(BINARY, noise, fin=False, reserved=4))
+            await peer.send(frame(BINARY, noise, fin=False, rsv=4))
             await pour(peer, frame(CONTINUATION, noise, fin=False), 64)
             assert (await peer.ended())[0] == 1009
             peer.close()

@@ -53,7 +53,7 @@ TOO_MUCH: dict[str, tuple[bytes, int, str]] = {
     "2**63 - 1 bytes": (b"\x82\xff" + (2**63 - 1).to_bytes(8, "big") + b"mask", 1009, "2000"),
     "2**63 bytes": (b"\x82\xff" + (2**63).to_bytes(8, "big") + b"mask", 1002, "highest bit"),
     "the wire": (
-        frame(BINARY, b"", fin=False, reserved=4)
+        frame(BINARY, b"", fin=False, rsv=4)
         + frame(CONTINUATION, b"x" * 1900, fin=False)
         + frame(CONTINUATION, b"x" * 1900, fin=False),
         1009,
@@ -62,12 +62,12 @@ TOO_MUCH: dict[str, tuple[bytes, int, str]] = {
     "tiny fragments": (fragments(22, b"x"), 1008, "20 tiny fragments"),
     "empty fragments": (fragments(22, b""), 1008, "20 tiny fragments"),
     "an inflated message": (
-        frame(BINARY, deflated(b"x" * 1001), reserved=4),
+        frame(BINARY, deflated(b"x" * 1001), rsv=4),
         1009,
         "inflates to over 1000 bytes",
     ),
     "a bomb": (
-        frame(BINARY, deflated(b"\0" * 1_000_000), reserved=4),
+        frame(BINARY, deflated(b"\0" * 1_000_000), rsv=4),
         1009,
         "inflates to over 1000 bytes",
     ),
@@ -102,7 +102,7 @@ ENOUGH: dict[str, tuple[bytes, int]] = {
     "a message": (frame(BINARY, b"x" * 1000), 1000),
     "a message in fragments": (fragments(10, b"x" * 100, end=True), 1000),
     "tiny fragments": (fragments(20, b"x", end=True), 20),
-    "an inflated message": (frame(BINARY, deflated(b"x" * 1000), reserved=4), 1000),
+    "an inflated message": (frame(BINARY, deflated(b"x" * 1000), rsv=4), 1000),
     "nothing": (frame(BINARY), 0),
 }
 
@@ -119,7 +119,7 @@ async def test_what_is_just_enough_passes(name: str) -> None:
             await peer.send(sent)
             found = await peer.frame()
             payload = found.payload
-            if found.reserved:
+            if found.rsv:
                 payload = zlib.decompressobj(wbits=-15).decompress(payload)
             assert payload == b"x" * size
 

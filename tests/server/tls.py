@@ -74,13 +74,13 @@ class TlsPeer(Peer):
                 await self._flush()
                 return
 
-    async def send(self, *chunks: bytes) -> None:
+    async def send_bytes(self, *chunks: bytes) -> None:
         """Sends bytes, those of one call in one go."""
         await self.handshake()
         self.tls.write(b"".join(chunks))
         await self._flush()
 
-    async def fill(self) -> bool:
+    async def fill(self, awaited: str = "anything", timeout: float | None = None) -> bool:  # noqa: ASYNC109
         """Receives something; False at the end of TLS, or of TCP."""
         while True:
             try:
