@@ -45,6 +45,7 @@ cdef class Writer(Receivable):
 
     cdef bint _write_large(self, uint8_t opcode, const uint8_t *data, size_t n) except -1
     cdef Done _send(self, const uint8_t *data, size_t n) except EXC
-    cdef size_t _send_pending(self) except? 0
+    cdef Done _send_frames(self) except EXC
+    cdef Done _send_some(self, Py_ssize_t *first) except EXC
     cdef Done _send_shared(self) except EXC
     cdef Done _copy_shared(self) except EXC

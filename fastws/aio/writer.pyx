@@ -223,31 +223,42 @@ cdef class Writer(Receivable):
         """Sends what is pending, as far as the socket takes it."""
         if self.shared_end:
             self._send_shared()
-        while self.pending_size and not self.blocked and not self.lost:
-            if self.transport.is_closing():
-                self.pending = None
-                self.pending_size = 0
-            elif self.fd >= 0:
-                self._send_pending()
-            else:
-                frames, self.pending, self.pending_size = self.pending, None, 0
+        if self.fd >= 0 and self.pending is not None:
+            self._send_frames()
+        if self.pending_size and not self.blocked and not self.lost:
+            frames, self.pending, self.pending_size = self.pending, None, 0
+            if not self.transport.is_closing():
                 self.transport.write(b"".join(frames))
         if not self.pending_size and self.connection.phase == Phase.CLOSED:
             self.end()
         return DONE
 
-    cdef size_t _send_pending(self) except? 0:
-        """Sends the first frames in one system call; of one that is cut, the transport gets
-        the rest, and says when it is gone."""
+    cdef Done _send_frames(self) except EXC:
+        # They are dropped all at once: one call after the other, it would be quadratic work.
+        cdef Py_ssize_t done = 0
+        try:
+            while self.pending_size and not self.blocked and not self.transport.is_closing():
+                self._send_some(&done)
+        finally:
+            if done == len(self.pending):
+                self.pending = None
+            else:
+                del self.pending[:done]
+        return DONE
+
+    cdef Done _send_some(self, Py_ssize_t *first) except EXC:
+        """Sends some frames from the first on in one system call; of one that is cut, the
+        transport gets the rest, and says when it is gone."""
         cdef iovec vector[FRAMES_AT_ONCE]
         cdef msghdr message
-        cdef Py_ssize_t count = min(len(self.pending), <Py_ssize_t>FRAMES_AT_ONCE), done = 0
+        cdef Py_ssize_t count = len(self.pending) - first[0], done = 0
         cdef ssize_t sent
         cdef size_t left, size
         cdef bytes frame
+        count = min(count, <Py_ssize_t>FRAMES_AT_ONCE)
         memset(&message, 0, sizeof(message))
         for i in range(count):
-            frame = self.pending[i]
+            frame = self.pending[first[0] + i]
             vector[i].iov_base = PyBytes_AS_STRING(frame)
             vector[i].iov_len = PyBytes_GET_SIZE(frame)
         message.msg_iov = vector
@@ -263,17 +274,14 @@ cdef class Writer(Receivable):
             done += 1
         frame = None
         if done < count:
-            frame = self.pending[done]
+            frame = self.pending[first[0] + done]
             self.pending_size -= PyBytes_GET_SIZE(frame) - left
             done += 1
-        if done == len(self.pending):
-            self.pending = None
-        else:
-            del self.pending[:done]
+        first[0] += done
         if frame is not None:
             # A view: the rest of a large frame for many is not copied for each of them.
             self.transport.write(memoryview(frame)[left:] if left else frame)
-        return done
+        return DONE
 
     cdef Done _send_shared(self) except EXC:
         cdef const uint8_t *end = self.hub.shared.data + self.shared_end

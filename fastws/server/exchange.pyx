@@ -14,7 +14,7 @@ from libc.stdint cimport uint8_t
 from fastws.aio.awaitables cimport Receive
 from fastws.aio.endpoint cimport Endpoint
 from fastws.wire.connection cimport Connection
-from fastws.wire.frames cimport DONE, EXC, OP_PING, OP_TEXT, Done
+from fastws.wire.frames cimport EXC, OP_PING, OP_TEXT, Done
 from fastws.wire.prepared cimport PreparedMessage
 from fastws.wire.reader cimport Phase
 

@@ -40,7 +40,6 @@ from fastws.wire.connection cimport Connection
 from fastws.wire.deflate cimport Compression
 from fastws.wire.frames cimport DONE, EXC, Done
 from fastws.wire.handshake cimport UpgradeRequest
-from fastws.wire.reader cimport Phase
 
 cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -47,6 +48,13 @@ class Script:
             self.outcome.set_exception(error)
         else:
             self.outcome.set_result(result)
+
+
+def limit_kernel(server: Running) -> None:
+    """Lets the kernel keep little of what the only connection sends; else it takes some MB."""
+    (connection,) = server.connections
+    sock = connection.transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
 
 def fds() -> int:

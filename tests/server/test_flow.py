@@ -9,7 +9,17 @@ import pytest
 from fastws.errors import ClientDisconnected
 from fastws.limits import KIB, MIB, Limits
 from tests.server.peer import BINARY, PING, PONG, TEXT, Frame, close, connected, frame, text
-from tests.server.serving import ACCEPT, Receive, Running, Script, Send, echo, running, until
+from tests.server.serving import (
+    ACCEPT,
+    Receive,
+    Running,
+    Script,
+    Send,
+    echo,
+    limit_kernel,
+    running,
+    until,
+)
 
 SMALL = 4096  # a receive buffer of the peer's
 
@@ -315,6 +325,7 @@ async def test_only_the_newest_ping_of_a_peer_that_does_not_read_is_answered(siz
         running(echo, Limits(max_ping_rate=None)) as server,
         connected(server.address, receive_buffer=SMALL) as peer,
     ):
+        limit_kernel(server)
         rounds = peak = 0
         while not protocol(server).write_buffer_size:
             await peer.send(pings)

@@ -21,7 +21,17 @@ from tests.server.peer import (
     frame,
     text,
 )
-from tests.server.serving import ACCEPT, Receive, Scope, Script, Send, echo, running, until
+from tests.server.serving import (
+    ACCEPT,
+    Receive,
+    Scope,
+    Script,
+    Send,
+    echo,
+    limit_kernel,
+    running,
+    until,
+)
 
 FAST = Limits(ping_interval=0.05, ping_timeout=0.05, close_timeout=0.05)
 
@@ -141,6 +151,7 @@ async def test_a_peer_that_reads_slowly_stays() -> None:
         running(script, limits) as server,
         connected(server.address, receive_buffer=4096) as peer,
     ):
+        limit_kernel(server)
         for _ in range(count):
             while (found := await peer.frame()).opcode == PING:
                 pass
