@@ -18,7 +18,7 @@ from typing import Any
 import uvicorn
 
 from fastws.limits import Limits
-from fastws.server import Config
+from fastws.server import Config, HttpProtocol
 from fastws.server.requests import HttpRequests
 from fastws.wire import Compression, Connection, Deflate, Params, Role
 from fastws.wire.deflate import negotiate
@@ -157,9 +157,7 @@ async def _send_and_read(n: int) -> None:
     server = uvicorn.Server(config)
     theirs, ours = socket.socketpair()
     theirs.setblocking(False)
-    protocol = config.http_protocol_class(  # type: ignore[operator,union-attr]
-        config=config, server_state=server.server_state, app_state={}, _loop=loop
-    )
+    protocol = HttpProtocol(config, server.server_state, {}, loop)
     await loop.connect_accepted_socket(lambda: protocol, ours)
     await loop.sock_sendall(
         theirs,
