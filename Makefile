@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 HOST ?= 127.0.0.1
 PORT ?= 8080
-APP ?= fastws.examples.echo:app
+APP ?= fastws.examples.chat:app
 SECONDS ?= 60
 
 PY := $(abspath $(VENV))/bin/python
@@ -25,7 +25,7 @@ help: ## print this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12 | sed 's/^/  /'
 
 .PHONY: run
-run: $(BUILT) ## serve the echo app [HOST=127.0.0.1 PORT=8080 APP=module:app]
+run: $(BUILT) ## serve the chat [HOST=127.0.0.1 PORT=8080 APP=module:app]
 	$(PY) -m fastws.cli run $(APP) --host $(HOST) --port $(PORT)
 
 .PHONY: test

@@ -2,11 +2,23 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 
 from benchmarks import load, measures
-from benchmarks.servers import BUILD, BUN, UVICORN, NotMeasuredError, Peer, Server
+from benchmarks.servers import (
+    BROADCAST,
+    BUILD,
+    BUN,
+    BUN_PUBLISH,
+    FANOUT_PEERS,
+    UVICORN,
+    UVICORN_LOOP,
+    UVICORN_ROOMS,
+    NotMeasuredError,
+    Peer,
+    Server,
+)
 from benchmarks.table import Ratios, Row, holds, short
 
 KIB = 1024
@@ -57,6 +69,11 @@ ECHOES = (
         ("echo", "-c", "50", "-d", "1", "-s", "16384"),
         ((UVICORN, ">= 1.8"), (BUN, "")),
     ),
+)
+FANOUT = Race(
+    "fan-out, 128 B, to 500 subscribers, 4 in flight",
+    ("fanout", "-c", "500", "-d", "4", "-s", "128"),
+    ((UVICORN_LOOP, ">= 4"), (BROADCAST, ">= 2"), (BUN_PUBLISH, ""), (UVICORN_ROOMS, "")),
 )
 HANDSHAKES = Race(
     "handshakes, 64 at a time",
@@ -130,6 +147,11 @@ def echo(plan: Plan) -> Iterator[Row]:
     """Messages per second."""
     for figure in ECHOES:
         yield from race(plan, figure)
+
+
+def fanout(plan: Plan) -> Iterator[Row]:
+    """Deliveries per second: a message that arrives at one subscriber is one."""
+    yield from race(replace(plan, subject=FANOUT_PEERS[plan.subject.name.lower()]), FANOUT)
 
 
 def handshake(plan: Plan) -> Iterator[Row]:
@@ -227,6 +249,7 @@ def syscalls(plan: Plan) -> Iterator[Row]:
 
 SECTIONS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "echo": echo,
+    "fanout": fanout,
     "handshake": handshake,
     "memory": memory,
     "syscalls": syscalls,

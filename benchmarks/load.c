@@ -15,7 +15,8 @@
    too soon or ten seconds of silence ends the program with a sentence and status 1. Keep runs
    shorter than the server's ping interval: a ping is not an echo. One line of JSON is the
    result; "server_cpu" is the CPU time that SERVER_PID spent, all threads, in the same window
-   as "count", and "load_cpu" our own, to see which of the two was the bottleneck. */
+   as "count", and "load_cpu" our own, to see which of the two was the bottleneck. "p50" and
+   "p99" are the times from a message's publication to its arrivals (fanout). */
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -89,9 +90,13 @@ static char read_buffer[256 * 1024];
 static char *ring, *expected;
 static size_t ring_messages, frame_len, reply_len;
 
-/* Who speaks to all others, the last to come; and how many of them have each message in flight. */
+/* Who speaks to all others, the last to come. Of each message in flight, how many of them have it,
+   and when it was sent; and of all that arrived in the window, how long it took. */
 static struct conn *publisher;
 static size_t *receivers;
+static double *sent_at;
+static uint64_t histogram[100000];
+#define STEP 10e-6
 
 static void fail(const char *format, ...) {
     va_list arguments;
@@ -165,6 +170,8 @@ static void say(struct conn *c, const char *bytes, size_t n) {
 
 static void send_messages(struct conn *c, size_t n) {
     size_t ring_len = ring_messages * frame_len;
+    double now = options.mode == FANOUT ? read_clock(CLOCK_MONOTONIC) : 0;
+    for (size_t i = 0; i < n; i++) sent_at[(c->sent + i) % ring_messages] = now;
     if (c->out_len == 0) c->out = ring + c->sent % ring_messages * frame_len;
     else if (c->out >= ring + ring_len) c->out -= ring_len;
     c->out_len += n * frame_len;
@@ -273,10 +280,13 @@ static void on_echo_bytes(struct conn *c, const char *bytes, size_t n) {
 
 static void on_fanout_bytes(struct conn *c, const char *bytes, size_t n) {
     if (c == publisher) fail("a message came back to who published it");
-    size_t done = 0;
+    size_t done = 0, slots = sizeof histogram / sizeof *histogram;
+    double now = read_clock(CLOCK_MONOTONIC);
     for (uint64_t i = check(c, publisher, bytes, n); i; i--) {
-        size_t *have = &receivers[(c->received / reply_len - i) % ring_messages];
-        if (++*have == options.connections - 1) *have = 0, done++;
+        size_t at = (c->received / reply_len - i) % ring_messages;
+        size_t slot = (size_t)((now - sent_at[at]) / STEP);
+        histogram[slot < slots ? slot : slots - 1]++;
+        if (++receivers[at] == options.connections - 1) receivers[at] = 0, done++;
     }
     publisher->received += done * reply_len;
     if (done && !stopping) send_messages(publisher, done);
@@ -361,20 +371,32 @@ static void open_all(void) {
     while (opened < options.connections) turn(SILENCE_MS);
 }
 
+static double percentile(double share) {
+    uint64_t all = 0, seen = 0;
+    size_t slots = sizeof histogram / sizeof *histogram, i = 0;
+    for (size_t slot = 0; slot < slots; slot++) all += histogram[slot];
+    while (i < slots - 1 && (seen += histogram[i]) < share * (double)all) i++;
+    return (double)(i + 1) * STEP;
+}
+
 static void measure(void) {
     run_until(read_clock(CLOCK_MONOTONIC) + options.warmup);
     double cpu = server_cpu(), own = read_clock(CLOCK_PROCESS_CPUTIME_ID);
     double since = read_clock(CLOCK_MONOTONIC);
     count = 0;
+    memset(histogram, 0, sizeof histogram);
     run_until(since + options.seconds);
     double seconds = read_clock(CLOCK_MONOTONIC) - since;
     cpu = server_cpu() - cpu, own = read_clock(CLOCK_PROCESS_CPUTIME_ID) - own;
     uint64_t counted = count;
+    double p50 = percentile(.5), p99 = percentile(.99);
     stopping = true;
     while (gone < started) turn(SILENCE_MS);
     printf("{\"count\": %llu, \"seconds\": %.6f, \"server_cpu\": %.6f, \"load_cpu\": %.6f, "
-           "\"total\": %llu}\n",
+           "\"total\": %llu",
            (unsigned long long)counted, seconds, cpu, own, (unsigned long long)total);
+    if (options.mode == FANOUT) printf(", \"p50\": %.6f, \"p99\": %.6f", p50, p99);
+    puts("}");
 }
 
 static void parse_address(const char *port, const char *path) {
@@ -421,6 +443,7 @@ int main(int argc, char **argv) {
     parse(argc, argv);
     build_messages();
     receivers = calloc(ring_messages, sizeof *receivers);
+    sent_at = calloc(ring_messages, sizeof *sent_at);
     epoll = epoll_create1(0);
     open_all();
     if (options.mode != IDLE) {

@@ -26,6 +26,8 @@ class Result:
         server_cpu: CPU time of the server process, all its threads, in the window.
         load_cpu: CPU time of the load generator in the window.
         total: the same as `count`, with what came before and after the window.
+        p50: seconds from the publication of a message to half of its arrivals; fanout only.
+        p99: the same for 99 of 100.
     """
 
     count: int
@@ -33,6 +35,8 @@ class Result:
     server_cpu: float
     load_cpu: float
     total: int
+    p50: float = 0.0
+    p99: float = 0.0
 
     @property
     def rate(self) -> float:

@@ -99,20 +99,34 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def asgi(name: str, http: str, ws: str) -> Peer:
-    """The echo app on uvicorn with these two protocol classes, everything else the same."""
+def asgi(name: str, app: str, http: str, ws: str) -> Peer:
+    """An app on uvicorn with these two protocol classes, everything else the same."""
     # -P and --app-dir: neither the current directory nor an unbuilt fastws/ in it is imported.
-    command = [sys.executable, "-P", "-m", "uvicorn", "echo_app:app", "--app-dir", str(HERE)]
+    command = [sys.executable, "-P", "-m", "uvicorn", app, "--app-dir", str(HERE)]
     command += ["--http", http, "--ws", ws, "--ws-per-message-deflate", "false"]
     command += ["--loop", "uvloop", "--lifespan", "off", "--log-level", "warning"]
     command += ["--no-access-log", "--timeout-graceful-shutdown", "5"]
     return Peer(name, lambda port: [*command, "--port", str(port)])
 
 
-FASTWS = asgi("fastws", "fastws.server:HttpProtocol", "fastws.server:WebSocketProtocol")
-UVICORN = asgi("uvicorn", "httptools", "websockets-sansio")
+OURS = ("fastws.server:HttpProtocol", "fastws.server:WebSocketProtocol")
+THEIRS = ("httptools", "websockets-sansio")
+
+FASTWS = asgi("fastws", "echo_app:app", *OURS)
+UVICORN = asgi("uvicorn", "echo_app:app", *THEIRS)
 BUN = Peer("Bun", lambda port: [bun(), str(HERE / "echo.bun.js"), str(port)])
 PEERS = {peer.name.lower(): peer for peer in (FASTWS, UVICORN, BUN)}
+
+# What a client sends, all others get: by the way that each of them has for it.
+FASTWS_ROOMS = asgi("fastws", "fanout_rooms:app", *OURS)
+UVICORN_LOOP = asgi("uvicorn", "fanout_loop:app", *THEIRS)
+UVICORN_ROOMS = asgi("rooms on uvicorn", "fanout_rooms:app", *THEIRS)
+BUN_PUBLISH = Peer("Bun", lambda port: [bun(), str(HERE / "fanout.bun.js"), str(port)])
+BROADCAST = Peer(
+    "websockets",
+    lambda port: [sys.executable, "-P", str(HERE / "fanout_websockets.py"), str(port)],
+)
+FANOUT_PEERS = {peer.name.lower(): peer for peer in (FASTWS_ROOMS, UVICORN_LOOP, BUN_PUBLISH)}
 
 
 def bun() -> str:

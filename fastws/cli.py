@@ -17,6 +17,8 @@ import uvicorn
 
 from fastws.limits import Limits
 
+CHAT = "fastws.examples.chat:app"
+
 EXAMPLES = """examples:
   fastws run fastws.examples.echo:app --port 9000
   fastws run shop.main:app --uds /run/shop.sock --workers 4 --max-message-size 65536
@@ -128,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser(
         "run",
-        usage="fastws run MODULE:APP [options]",
+        usage="fastws run [MODULE:APP] [options]",
         help="serve an ASGI app",
         description="Serves an ASGI app; defaults are in parentheses.",
         epilog=EXAMPLES,
@@ -136,7 +138,13 @@ def _parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    run.add_argument("app", metavar="MODULE:APP", help="such as fastws.examples.echo:app")
+    run.add_argument(
+        "app",
+        nargs="?",
+        default=CHAT,
+        metavar="MODULE:APP",
+        help=f"such as fastws.examples.echo:app; without one, the chat of the examples ({CHAT})",
+    )
     for title, options in OPTIONS.items():
         group = run.add_argument_group(title)
         for flag, details in options.items():

@@ -240,3 +240,10 @@ def test_it_is_our_own_server(serve: Serve) -> None:
     response = connection.getresponse()
     assert (response.status, response.headers["Sec-WebSocket-Version"]) == (426, "13")
     connection.close()
+
+
+def test_without_an_app_it_serves_the_chat(run: Run) -> None:
+    process = run("--port", "0")
+    port = int(process.wait_for(r"running on http://127.0.0.1:(\d+)")[1])
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
+        assert b"<title>" in answer.read()

@@ -22,7 +22,7 @@ class UpgradeRequest:
     subprotocols: list[str]
     extensions: bytes
 
-def is_bodiless(data: bytes | bytearray | memoryview, max_size: int, max_count: int) -> bool:
+def is_bodiless(data: bytes, max_size: int, max_count: int) -> bool:
     """Tells whether the data are exactly one head of plain HTTP that nothing can follow.
 
     That is a GET or HEAD request that announces neither a body nor a change of protocol, within

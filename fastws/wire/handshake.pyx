@@ -18,7 +18,7 @@ except ImportError:
 
 from fastws.errors import HandshakeError
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcmp
 
@@ -97,9 +97,7 @@ def find_head(const uint8_t[::1] data not None, Py_ssize_t start=0) -> int:
     return size if _asks_for_websocket(text, end + 2) else -size
 
 
-def is_bodiless(
-    const uint8_t[::1] data not None, Py_ssize_t max_size, Py_ssize_t max_count
-) -> bool:
+def is_bodiless(bytes data not None, Py_ssize_t max_size, Py_ssize_t max_count) -> bool:
     """Tells whether the data are exactly one head of plain HTTP that nothing can follow.
 
     That is a GET or HEAD request that announces neither a body nor a change of protocol, within
@@ -110,13 +108,13 @@ def is_bodiless(
         max_size: bytes of the whole head.
         max_count: header lines in it.
     """
-    cdef Py_ssize_t n = data.shape[0], count = -1
+    cdef Py_ssize_t n = PyBytes_GET_SIZE(data), count = -1
     cdef const char *line
     cdef const char *end
     cdef const char *stop
     if n < 18 or n > max_size:
         return False
-    line = <const char *>&data[0]
+    line = PyBytes_AS_STRING(data)
     end = line + n
     if memcmp(line, b"GET ", 4) != 0 and memcmp(line, b"HEAD ", 5) != 0:
         return False
