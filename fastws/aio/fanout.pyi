@@ -3,11 +3,11 @@ from typing import TypeVar
 from fastws.aio.endpoint import Endpoint
 from fastws.wire.prepared import PreparedMessage
 
-Member = TypeVar("Member")
+_Member = TypeVar("_Member")
 
 def publish(
-    members: dict[Endpoint, Member], message: PreparedMessage, exclude: Endpoint | None = None
-) -> list[Member]:
+    members: dict[Endpoint, _Member], message: PreparedMessage, exclude: Endpoint | None = None
+) -> list[_Member]:
     """Sends a message to many connections, without waiting for any.
 
     What one of them gets goes out at the end of the loop's turn, in one system call.

@@ -12,7 +12,6 @@ class Exchange(Endpoint):
     """
 
     observe_control: bool
-    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     def receive_many(self) -> Awaitable[list[tuple[int, str | bytes]]]:
         """Receives all messages that wait, at least one.
 
