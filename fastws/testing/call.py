@@ -3,7 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -70,7 +70,7 @@ class Call(ABC):
         return dict(self.end)
 
     async def _send(self, event: Event) -> None:
-        if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+        if not isinstance(event, Mapping) or not isinstance(event.get("type"), str):
             self.blame(f"the app sent {event!r}; an event is a dict with a type")
         await self.on_event(event)
 
