@@ -7,7 +7,11 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from hashlib import sha1
 
-TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
+from fastws.testing import frames
+from fastws.testing.frames import BINARY, CLOSE, PING, PONG, TEXT
+
+__all__ = ["BINARY", "CLOSE", "PING", "PONG", "TEXT", "Peer", "Play", "Script", "frame"]
+
 
 Script = Callable[["Peer"], Awaitable[None]]
 Play = Callable[[Script], Awaitable[str]]
@@ -15,20 +19,7 @@ Play = Callable[[Script], Awaitable[str]]
 
 def frame(opcode: int, payload: bytes = b"", *, key: bytes = b"") -> bytes:
     """Builds a final frame; with a key, a masked one, which no server may send."""
-    size, mask = len(payload), 0x80 if key else 0
-    if size < 126:
-        head = struct.pack("!BB", 0x80 | opcode, mask | size)
-    elif size < 1 << 16:
-        head = struct.pack("!BBH", 0x80 | opcode, mask | 126, size)
-    else:
-        head = struct.pack("!BBQ", 0x80 | opcode, mask | 127, size)
-    return head + key + (xor(payload, key) if key else payload)
-
-
-def xor(payload: bytes, key: bytes) -> bytes:
-    repeated = (key * (len(payload) // 4 + 1))[: len(payload)]
-    mixed = int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")
-    return mixed.to_bytes(len(payload), "big")
+    return frames.frame(opcode, payload, mask=key or None)
 
 
 class Peer:
@@ -81,7 +72,7 @@ class Peer:
         if size > 125:
             size = int.from_bytes(await self.reader.readexactly(2 if size == 126 else 8), "big")
         key = await self.reader.readexactly(4)
-        return first & 0x0F, xor(await self.reader.readexactly(size), key)
+        return first & 0x0F, frames.masked(await self.reader.readexactly(size), key)
 
     async def read_end(self) -> bytes:
         """Waits for the end of TCP, an orderly one or not; gives what came before."""

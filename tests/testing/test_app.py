@@ -14,7 +14,7 @@ from fastws import App, Disconnected, Error, HandshakeError, Message, WebSocket
 from fastws.app.auth import JWT
 from fastws.app.http import Request
 from fastws.limits import KIB, Limits
-from fastws.testing import Clock, connect, get, lifespan
+from fastws.testing import Client, Clock, connect, get, lifespan
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -90,29 +90,32 @@ async def test_a_bug_is_1011(caplog: pytest.LogCaptureFixture) -> None:
     assert record.name == "fastws.app"
 
 
-async def flood(policy: Any) -> int:
-    """Sends far more than a member holds who does not read; gives how much there was to read."""
+@asynccontextmanager
+async def behind(policy: Any) -> AsyncIterator[Client]:
+    """Gives a member who has not read any of far more than its outbox holds."""
     app = chat(limits=Limits(max_outbox_size=100 * KIB), policy=policy)
     async with connect(app, "/chat/Ada") as ada, connect(app, "/chat/Bob") as bob:
         for _ in range(50):
             await ada.send(Chat("x" * 10 * KIB))
             await ada.expect_nothing()
-        read = 0
-        try:
+        yield bob
+
+
+async def test_a_slow_consumer_has_to_go() -> None:
+    read = 0
+    async with behind("disconnect") as bob:
+        with pytest.raises(Disconnected) as caught:  # noqa: PT012
             while True:
-                await bob.recv(timeout=0.05)
+                await bob.recv()
                 read += 1
-        except Disconnected as end:
-            assert (end.code, end.reason) == (1008, "slow consumer")  # noqa: PT017
-            assert policy == "disconnect"
-        except TimeoutError:
-            assert policy == "drop-newest"
-        return read
+    assert (caught.value.code, caught.value.reason) == (1008, "slow consumer")
+    assert 5 <= read < 20
 
 
-async def test_a_slow_consumer() -> None:
-    assert 5 <= await flood("disconnect") < 20
-    assert 15 <= await flood("drop-newest") < 20
+async def test_a_slow_consumer_misses_something() -> None:
+    async with behind("drop-newest") as bob:
+        for _ in range(15):
+            await bob.expect(Said)
 
 
 async def test_startup_shutdown_and_pages() -> None:
