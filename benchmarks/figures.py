@@ -12,6 +12,7 @@ from benchmarks.servers import (
     BUN,
     BUN_PUBLISH,
     FANOUT_PEERS,
+    FLOOR,
     UVICORN,
     UVICORN_LOOP,
     UVICORN_ROOMS,
@@ -57,12 +58,12 @@ ECHOES = (
     Race(
         "echo, 64 B, 100 connections, 1 in flight",
         ("echo", "-c", "100", "-d", "1", "-s", "64"),
-        ((UVICORN, ">= 3"), (BUN, ">= 0.75")),
+        ((UVICORN, ">= 3"), (BUN, ">= 0.75"), (FLOOR, "")),
     ),
     Race(
         "echo, 64 B, 100 connections, 16 in flight",
         ("echo", "-c", "100", "-d", "16", "-s", "64"),
-        ((UVICORN, ">= 12"), (BUN, ">= 0.7")),
+        ((UVICORN, ">= 12"), (BUN, ">= 0.7"), (FLOOR, "")),
     ),
     Race(
         "echo, 16 KiB, 50 connections, 1 in flight",

@@ -2,18 +2,12 @@
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
-from benchmarks.servers import BUILD, HERE, LOAD_CORE, NotMeasuredError, Server
-from benchmarks.servers import run_or_not_measured as run
-
-SOURCE = HERE / "load.c"
+from benchmarks.servers import LOAD_CORE, Server, compiled
 
 
 @dataclass(frozen=True)
@@ -49,23 +43,10 @@ class Result:
         return self.server_cpu / self.count
 
 
-@cache
-def compiled() -> Path:
-    """The path of the load generator, compiled when its source is newer."""
-    binary = BUILD / "load"
-    if not binary.exists() or binary.stat().st_mtime < SOURCE.stat().st_mtime:
-        compiler = os.environ.get("CC") or shutil.which("cc")
-        if compiler is None:
-            raise NotMeasuredError("no C compiler (cc)")
-        BUILD.mkdir(parents=True, exist_ok=True)
-        run(*compiler.split(), "-O2", "-o", str(binary), str(SOURCE))
-    return binary
-
-
 def start(server: Server, mode: str, *options: str) -> "subprocess.Popen[str]":
     """Start the load generator on its core."""
     return subprocess.Popen(
-        [compiled(), mode, "-p", str(server.port), "-P", str(server.pid), *options],
+        [compiled("load"), mode, "-p", str(server.port), "-P", str(server.pid), *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -115,6 +115,7 @@ THEIRS = ("httptools", "websockets-sansio")
 FASTWS = asgi("fastws", "echo_app:app", *OURS)
 UVICORN = asgi("uvicorn", "echo_app:app", *THEIRS)
 BUN = Peer("Bun", lambda port: [bun(), str(HERE / "echo.bun.js"), str(port)])
+FLOOR = Peer("floor in C", lambda port: [compiled("floor"), str(port)])
 PEERS = {peer.name.lower(): peer for peer in (FASTWS, UVICORN, BUN)}
 
 # What a client sends, all others get: by the way that each of them has for it.
@@ -141,6 +142,18 @@ def bun() -> str:
         run_or_not_measured("npm", "install", "--prefix", str(BUILD), "bun@1")
     # The first run of a fresh copy may put the real program in the place of a launcher.
     run_or_not_measured(str(binary), "--version")
+    return str(binary)
+
+
+def compiled(name: str) -> str:
+    """The path of a program in C, compiled when its source is newer."""
+    source, binary = HERE / f"{name}.c", BUILD / name
+    if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
+        compiler = os.environ.get("CC") or shutil.which("cc")
+        if compiler is None:
+            raise NotMeasuredError("no C compiler (cc)")
+        BUILD.mkdir(parents=True, exist_ok=True)
+        run_or_not_measured(*compiler.split(), "-O2", "-o", str(binary), str(source))
     return str(binary)
 
 
