@@ -105,22 +105,22 @@ async def chat(ws: Socket) -> None:
     try:
         await join(ws, user, visitor.room)
         async for message in ws:
-            room = message.room or "".join(rooms[-1:])
+            room = message.room or (rooms[-1] if rooms else "")
             match message:
                 case Join():
                     await join(ws, user, room)
                 case _ if room not in rooms:
                     await ws.send(Error("not_in_room", "you are not in that room", "$.room"))
                 case Leave():
+                    rooms.remove(room)
                     await leave(ws, user, room)
                 case Chat(content):
                     await ws.publish(room, Said(user, room, content))
                 case Typing():
                     await ws.publish(room, Typing(user, room))
     finally:
-        for room in tuple(rooms):
+        for room in users.pop(user):
             await leave(ws, user, room)
-        del users[user]
 
 
 async def join(ws: Socket, user: str, room: str) -> None:
@@ -135,5 +135,4 @@ async def join(ws: Socket, user: str, room: str) -> None:
 async def leave(ws: Socket, user: str, room: str) -> None:
     """Lets somebody be in a room no more, and tells those who still are."""
     ws.leave(room)
-    users[user].remove(room)
     await app.rooms.publish(room, Left(user, room))
