@@ -124,7 +124,6 @@ FORGERIES = {
     "a header in UTF-16": (forged(json.dumps(HS256).encode("utf-16")), MALFORMED),
     "a header with a byte order mark": (forged(json.dumps(HS256).encode("utf-8-sig")), MALFORMED),
     "a header and more": (forged(b'{"alg":"HS256"}{}'), MALFORMED),
-    "a deep header": (forged(b'{"alg":"HS256","x":%s}' % DEEP), MALFORMED),
     "crit of something unknown": (forged(HS256 | {"crit": ["mfa"], "mfa": True}), SIGNED),
     "crit of exp": (forged(HS256 | {"crit": ["exp"], "exp": NOW + 60}), SIGNED),
     "crit empty": (forged(HS256 | {"crit": []}), SIGNED),
@@ -150,7 +149,6 @@ FORGERIES = {
     "a payload that is no JSON": (forged(HS256, b"sub=ada"), REGISTERED),
     "a payload in an array": (forged(HS256, json.dumps([claims()]).encode()), REGISTERED),
     "a payload that is a string": (forged(HS256, b'"ada"'), REGISTERED),
-    "a deep payload": (forged(HS256, b'{"exp":1800000000,"x":%s}' % DEEP), REGISTERED),
     "a token in a token": (forged(HS256 | {"cty": "JWT"}, GOOD.encode()), REGISTERED),
     "exp missing": (signed(exp=None), "the token has no exp"),
     "exp null": (forged(HS256, b'{"sub":"ada","exp":null}'), "the token has no exp"),
@@ -181,6 +179,22 @@ FORGERIES = {
 def test_a_forgery(name: str) -> None:
     token, reason = FORGERIES[name]
     check(JWT(SECRET, algorithms=["HS256"], clock=lambda: NOW), token, reason)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        forged(b'{"alg":"HS256","x":%s}' % DEEP, secret=b"x"),
+        forged(HS256, b'{"exp":1800000000,"x":%s}' % DEEP),
+    ],
+    ids=["header", "payload"],
+)
+def test_deep_nesting(token: str) -> None:
+    """How deep is too deep depends on the version of Python; what comes of it does not."""
+    with pytest.raises(HandshakeError) as caught:
+        JWT(SECRET, algorithms=["HS256"], clock=lambda: NOW).verify(token, Claims)
+    assert caught.value.status in {401, 403}
+    assert_silent(caught.value, token)
 
 
 def test_what_the_forgeries_are_made_from_is_good() -> None:
