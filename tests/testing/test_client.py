@@ -2,6 +2,7 @@
 
 import asyncio
 import traceback
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -278,6 +279,17 @@ async def test_an_end_instead_of_a_message() -> None:
             await ws.expect(Said)
 
 
+async def test_a_wait_that_is_cancelled_takes_no_message() -> None:
+    async with connect(echo) as ws:
+        waiting = asyncio.create_task(ws.recv())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await ws.send("x")
+        assert await ws.recv() == "x"
+
+
 # What goes wrong in the app.
 
 
@@ -431,6 +443,15 @@ async def test_an_app_that_does_not_look_at_what_it_receives() -> None:
     with pytest.raises(AssertionError, match=r"again and again after 'websocket\.disconnect'"):
         async with connect(accepting(act)):
             pass
+
+
+async def test_events_need_not_be_dicts() -> None:
+    async def act(receive: Receive, send: Send) -> None:
+        await send(MappingProxyType(text("x")))  # type: ignore[arg-type]
+        await receive()
+
+    async with connect(accepting(act)) as ws:
+        assert await ws.recv() == "x"
 
 
 async def test_an_app_that_sends_for_ever_waits_for_the_client() -> None:

@@ -142,3 +142,8 @@ def test_fixtures(runner: str, tmp_path: Path) -> None:
         "test_bad_test": 'assert not "the test\'s own"',
     }, run.stdout
     assert "Meanwhile, at /:" in run.stdout
+
+
+def test_the_kit_does_without_pytest() -> None:
+    code = "import sys, fastws.testing; print('pytest' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "False\n"
