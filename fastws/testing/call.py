@@ -101,8 +101,8 @@ class Call(ABC):
 
     @property
     def waits(self) -> bool:
-        """Whether the app waits for an event, and there is none."""
-        return self._receiving > 0 and not self._inbox and self.end is None
+        """Whether the app waits for an event."""
+        return self._receiving > 0
 
     @property
     def over(self) -> bool:

@@ -31,6 +31,7 @@ class Clock:
         self._date = float(math.floor(time.time()))
         self._start = self._now = 0.0
         self._went_on: float | None = None
+        # Any, since asyncio has no public names for its timers and for what is ready.
         self._loop: Any = None
 
     def __enter__(self) -> Self:
@@ -40,6 +41,7 @@ class Clock:
                 f"a Clock needs asyncio's own event loop, and this is {type(loop).__module__}'s"
             )
         self._loop = loop
+        self._went_on = None
         self._start = self._now = float(math.ceil(loop.time()))
         loop.time = self.monotonic  # type: ignore[method-assign]
         return self
@@ -48,6 +50,7 @@ class Clock:
         # From here on time goes by again. Going back to where it stopped would leave timers
         # that were set meanwhile far in the future.
         self._went_on = time.monotonic()
+        self._loop = None
 
     @classmethod
     def standing(cls) -> Self | None:
@@ -86,7 +89,7 @@ class Clock:
         end = self._now + seconds
         async with patience(LONGEST_WAY, lambda: f"no rest on the way to {seconds} s"):
             await self.settle()
-            while (due := self._next_timer()) <= end:
+            while (due := self._next_timer()) < end:
                 self._now = max(self._now, due)
                 await self.settle()
             self._now = end
@@ -94,16 +97,9 @@ class Clock:
 
     async def settle(self) -> None:
         """Runs all that is ready, timers that are due and sockets of this process included."""
-        await settle(self._is_busy)
-
-    # asyncio has no public name for what it is about to do. These three are as old as it is.
-
-    def _is_busy(self) -> bool:
-        loop = self._loop
-        return (
-            bool(loop._ready) or self._next_timer() <= self._now or bool(loop._selector.select(0))
-        )
+        # What timers and sockets make ready is put here by the loop, once in each of its turns.
+        await settle(lambda: bool(self._loop._ready))
 
     def _next_timer(self) -> float:
-        timers = (timer for timer in self._loop._scheduled if not timer.cancelled())
-        return min((timer.when() for timer in timers), default=math.inf)
+        timers: list[asyncio.TimerHandle] = self._loop._scheduled  # a heap
+        return timers[0].when() if timers else math.inf

@@ -112,12 +112,8 @@ async def serve(app: App, *, limits: Limits | None = None, **options: Any) -> As
     finally:
         for listener in server.servers:
             listener.close()
-        for connection in list(found.connections):
-            transport = getattr(connection, "transport", None)
-            if transport is None:
-                connection.shutdown()
-            else:
-                transport.abort()
+        for connection in list[Any](found.connections):
+            connection.transport.abort()
         for task in list(found.tasks):
             task.cancel()
         await found.emptied()

@@ -336,6 +336,15 @@ async def test_an_exception_that_nobody_waits_for() -> None:
         await run()
 
 
+async def test_a_timeout_of_the_app_is_not_one_of_the_test() -> None:
+    async def act(receive: Receive, send: Send) -> None:
+        raise TimeoutError("its own")
+
+    with pytest.raises(TimeoutError, match=r"\Aits own\Z"):
+        async with connect(accepting(act)) as ws:
+            await ws.recv()
+
+
 async def test_an_exception_before_the_accept() -> None:
     def app(scope: Scope, receive: Receive, send: Send) -> Any:
         raise BugError
@@ -422,6 +431,23 @@ async def test_what_no_server_puts_up_with(name: str) -> None:
     with pytest.raises((AssertionError, Disconnected), match=fault) as caught:
         await run()
     assert caught.type is AssertionError
+
+
+async def test_an_app_that_leaves_it_open_is_told_so_in_the_end() -> None:
+    with pytest.raises(AssertionError, match="returned and left the connection open"):
+        async with connect(returning(ACCEPT)):
+            pass
+
+
+async def test_an_exception_after_a_refusal() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(CLOSE)
+        await asyncio.sleep(0)
+        raise BugError
+
+    with pytest.raises(BugError):
+        async with connect(app):
+            pass
 
 
 async def test_a_fault_that_the_app_hides() -> None:

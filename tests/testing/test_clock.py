@@ -1,6 +1,7 @@
 """The clock: time stands, and moves by what the test says; sockets and threads go on."""
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -30,6 +31,7 @@ async def clock() -> AsyncIterator[Clock]:
 async def test_time_stands(clock: Clock) -> None:
     loop = asyncio.get_running_loop()
     now = loop.time()
+    assert now == int(now)  # so that halves and quarters add up exactly
     await asyncio.to_thread(time.sleep, 0.01)
     assert loop.time() == clock.monotonic() == now
     date = clock.time()
@@ -205,6 +207,58 @@ async def test_a_thread_sends_while_time_stands(clock: Clock) -> None:
 
     async with connect(accepting(act)) as ws:
         assert await ws.recv() == "done"
+
+
+async def relay(*, hops: int) -> None:
+    """Sends a byte back and forth through sockets, as callbacks of the loop do: without a task."""
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+    left = hops
+
+    def pass_on(sock: socket.socket) -> None:
+        nonlocal left
+        left -= len(sock.recv(1))
+        if left:
+            sock.send(b"x")
+        else:
+            done.set_result(None)
+
+    one, two = socket.socketpair()
+    with one, two:
+        loop.add_reader(one, pass_on, one)
+        loop.add_reader(two, pass_on, two)
+        one.send(b"x")
+        await done
+        loop.remove_reader(one)
+        loop.remove_reader(two)
+
+
+async def test_sockets_of_this_process_come_before_the_next_timer(clock: Clock) -> None:
+    start, arrived = clock.monotonic(), []
+
+    async def late() -> None:
+        await asyncio.sleep(1)
+        await relay(hops=20)
+        arrived.append(clock.monotonic() - start)
+
+    task = asyncio.create_task(late())
+    asyncio.get_running_loop().call_later(1.001, int)
+    await clock.advance(2)
+    await task
+    assert arrived == [1]
+
+
+async def test_nothing_comes_from_sockets_of_this_process_either(clock: Clock) -> None:
+    async def act(receive: Receive, send: Send) -> None:
+        await receive()
+        await relay(hops=20)
+        await send(text("late"))
+        await receive()
+
+    async with connect(accepting(act)) as ws:
+        await ws.send("go")
+        with pytest.raises(AssertionError, match="expected nothing, got 'late'"):
+            await ws.expect_nothing()
 
 
 # Real sockets. A unix socket has what was sent at once; 127.0.0.1 mostly does.

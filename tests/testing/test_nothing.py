@@ -108,6 +108,16 @@ async def test_the_app_itself_is_waited_for_whatever_it_does(step: Step) -> None
             await ws.expect_nothing()
 
 
+async def test_an_app_that_takes_its_time_and_then_says_nothing() -> None:
+    async def act(receive: Receive, send: Send) -> None:
+        while (await receive())["type"] == "websocket.receive":
+            await sleep()
+
+    async with connect(accepting(act)) as ws:
+        await ws.send("go")
+        await ws.expect_nothing()
+
+
 async def test_what_another_client_sets_off_is_not_missed() -> None:
     members: list[Send] = []
 

@@ -251,6 +251,18 @@ async def test_a_stalled_peer_is_given_up() -> None:
     assert ends == [1008]
 
 
+async def test_a_reset_is_one() -> None:
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        peer = await Peer.connect(listener.getsockname())
+        accepted, _ = await loop.sock_accept(listener)
+        with accepted:
+            peer.reset()
+            with pytest.raises(ConnectionResetError):
+                await loop.sock_recv(accepted, 1)
+
+
 async def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         address = sock.getsockname()
