@@ -256,7 +256,9 @@ class Member:
 def _start(coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
     """Starts a task; where Python can, at once, since most servers' sends never wait."""
     if sys.version_info >= (3, 12):
-        return asyncio.Task(coroutine, eager_start=True)
+        # Without a loop this raises AttributeError in 3.12 and 3.13.
+        loop = asyncio.get_running_loop()
+        return asyncio.Task(coroutine, loop=loop, eager_start=True)
     return asyncio.create_task(coroutine)
 
 
