@@ -71,7 +71,7 @@ ASAN_OPTIONS := detect_leaks=0:allocator_may_return_null=1:max_malloc_fill_size=
 	malloc_fill_byte=203
 
 .PHONY: asan
-asan: $(BUILT) $(VENV)/.test ## test wire, aio and server under ASAN and UBSAN, and by Autobahn [ARGS=...]
+asan: $(BUILT) $(VENV)/.test ## test what is compiled under ASAN and UBSAN, and by Autobahn [ARGS=...]
 	rm -rf build/asan/tests
 	mkdir -p build/asan/build
 	git ls-files --cached --others --exclude-standard -z | xargs -0 cp --parents -ut build/asan
@@ -79,7 +79,7 @@ asan: $(BUILT) $(VENV)/.test ## test wire, aio and server under ASAN and UBSAN, 
 		-fno-sanitize-recover=undefined" LDFLAGS="-fsanitize=$(SANITIZE)" \
 		$(PY) setup.py --quiet build_ext --inplace
 	cd build/asan && $(ASAN) $(PY) -m pytest --capture=sys -p no:cacheprovider \
-		$(or $(ARGS),tests/wire tests/aio tests/server)
+		$(or $(ARGS),tests/wire tests/aio tests/server tests/rooms tests/client)
 ifndef ARGS
 	bash tests/autobahn/install.sh
 	ln -sfn ../../wstest build/asan/build/wstest

@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from time import monotonic, sleep
 
 PATIENCE = 30.0  # seconds until a test gives up; no test passes or fails by how long it took
@@ -53,6 +54,11 @@ class Process:
     def output(self) -> str:
         """All that it has written to stdout and stderr so far."""
         return b"".join(self._chunks).decode(errors="replace")
+
+    def memory(self, field: str) -> int:
+        """Gives a size from /proc/PID/status in bytes: VmRSS, VmHWM, VmSize."""
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        return 1024 * int(re.findall(rf"^{field}:\s+(\d+) kB$", text, re.MULTILINE)[0])
 
     def wait_for(self, pattern: str) -> re.Match[str]:
         """Waits until its output matches a regular expression.

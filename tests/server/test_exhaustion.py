@@ -1,17 +1,33 @@
-"""What runs out: patience, connections, file descriptors (T16, T26)."""
+"""What runs out: patience, connections, file descriptors, memory (T16, T26)."""
 
 import asyncio
 import resource
+import sys
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
 
-from fastws.limits import Limits
-from tests.processes import PATIENCE, Server
-from tests.server.peer import TEXT, Address, Frame, Peer, connected, request, tcp, text, upgrade
+from fastws.limits import MIB, Limits
+from tests.processes import PATIENCE, Process, Server
+from tests.server.peer import (
+    BINARY,
+    CONTINUATION,
+    TEXT,
+    Address,
+    Frame,
+    Peer,
+    connected,
+    frame,
+    request,
+    tcp,
+    text,
+    upgrade,
+)
 from tests.server.serving import Receive, Scope, Send, hello, running, until
+from tests.wire.memory import ASAN
 
 HALF = 5000  # handshakes that do not go on; each takes a file descriptor here, and one there
 ONE_LOOP = pytest.mark.parametrize("anyio_backend", ["uvloop"], indirect=True)  # of the peers
@@ -228,6 +244,48 @@ async def test_a_limit_of_connections_keeps_file_descriptors(serve: Callable[...
         for peer in good:
             await echoes(peer)
     assert server.output.count("\n") < 50, server.output
+
+
+@ONE_LOOP
+@pytest.mark.skipif(ASAN, reason="ASAN takes all the addresses that there are")
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+async def test_without_memory(loop: str, serve: Callable[..., Server]) -> None:
+    """A message for which there is none ends its connection, and no other."""
+    env = {"FASTWS_MAX_MESSAGE_SIZE": f"{256 * MIB}"}
+    server = serve("tests.server.apps:app", "--loop", loop, env=env)
+    address = (server.host, server.port)
+    whole = frame(BINARY, bytes(64 * MIB))
+    parts = frame(BINARY, b"", fin=False) + frame(CONTINUATION, bytes(MIB), fin=False) * 64
+    stream = zlib.compressobj(wbits=-15)
+    payload = stream.compress(bytes(64 * MIB)) + stream.flush(zlib.Z_SYNC_FLUSH)
+    bomb = frame(BINARY, payload[:-4], rsv=4)
+    deflate = [(b"sec-websocket-extensions", b"permessage-deflate")]
+    async with connected(address, "/ws", deflate) as good:
+        await echoes(good)
+        size = server.memory("VmSize") + 24 * MIB
+        resource.prlimit(server.pid, resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
+        for message in (whole, parts, bomb):
+            async with connected(address, "/ws", deflate) as peer:
+                with suppress(ConnectionError):
+                    await peer.send(message)
+                assert await peer.gone() == b""
+            await echoes(good)
+    assert server.output.count("MemoryError") >= 3
+
+
+@ONE_LOOP
+async def test_without_room_for_its_log(spawn: Callable[..., Process], free_port: int) -> None:
+    command = f"{sys.executable} -m fastws.cli run tests.server.apps:app --port {free_port}"
+    spawn("sh", "-c", f"exec {command} >/dev/full 2>&1")
+    address = ("127.0.0.1", free_port)
+    await until_served(address)
+    async with connected(address) as peer:
+        await peer.send(frame(7))
+        assert (await peer.ended())[0] == 1002
+    async with tcp(address) as peer:
+        await peer.send(upgrade(line=b"POST /ws HTTP/1.1"))
+        assert (await peer.refused())[0] == 405
+    await until_served(address)
 
 
 async def test_an_app_that_blocks_nobody() -> None:

@@ -35,15 +35,6 @@ APP = "tests.server.apps:app"
 Serve = Callable[..., Server]
 
 
-def status(server: Server, field: str) -> int:
-    """Gives a size from the process's status, in bytes."""
-    for line in Path(f"/proc/{server.pid}/status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == field:
-            return int(value.split()[0]) * KIB
-    raise LookupError(field)
-
-
 def forget_peak(server: Server) -> None:
     """Makes the peak of the process's memory what it is now."""
     Path(f"/proc/{server.pid}/clear_refs").write_text("5")
@@ -58,7 +49,7 @@ async def bounded(server: Server, growth: int) -> AsyncIterator[None]:
             await good.send(text("x" * 50_000))
             await good.frame()
         forget_peak(server)
-        before = status(server, "VmRSS")
+        before = server.memory("VmRSS")
 
         async def echo() -> None:
             i = 0
@@ -72,7 +63,7 @@ async def bounded(server: Server, growth: int) -> AsyncIterator[None]:
         yield
         assert not echoing.done()
         echoing.cancel()
-        peak = status(server, "VmHWM")
+        peak = server.memory("VmHWM")
         # With ASAN everything takes more, and what is freed is kept for a while.
         assert ASAN or peak - before <= growth
 
