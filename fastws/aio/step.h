@@ -23,7 +23,14 @@ static PyObject *fastws_receive_next(PyObject *self)
     if (code == 0)
         return result;
     if (code == 1) {
-        /* Takes the bare value as it is unless it is a tuple or an exception: it never is. */
+        /* A tuple would be taken for the arguments of the exception, an exception for it. */
+        if (PyTuple_Check(result) || PyExceptionInstance_Check(result)) {
+            PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
+            Py_DECREF(result);
+            if (stop == NULL)
+                return NULL;
+            result = stop;
+        }
         PyErr_SetObject(PyExc_StopIteration, result);
         Py_DECREF(result);
     }

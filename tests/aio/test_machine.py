@@ -112,18 +112,24 @@ class Meeting(RuleBasedStateMachine):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         protocol = HttpProtocol(config, self.server.server_state, {}, self.loop)
-        self.left = weakref.ref(protocol)
+        self.left: Any = weakref.ref(protocol)
         self.loop.run_until_complete(self.loop.connect_accepted_socket(lambda: protocol, ours))
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.receive, self.send = receive, send
         await receive()
         await send(ACCEPT)
-        while self.listens:
-            await self.gate.wait()
-            if await self.take():
-                break
-        await self.may_return.wait()
+        try:
+            while self.listens:
+                await self.gate.wait()
+                if await self.take():
+                    break
+            await self.may_return.wait()
+        except BaseException as error:
+            self.errors.append({"of the app": error})
+
+    async def say(self, event: Event) -> None:
+        await self.send(event)
 
     async def take(self) -> bool:
         event = await self.receive()
@@ -272,15 +278,14 @@ class Meeting(RuleBasedStateMachine):
         for _ in range(count):
             payload = b"%d," % len(self.sending) + b"y" * size
             field = {"text": payload.decode()} if opcode == TEXT else {"bytes": payload}
-            sending: Any = self.send({"type": "websocket.send", **field})
-            self.sending.append((opcode, payload, self.loop.create_task(sending)))
+            sending = self.loop.create_task(self.say({"type": "websocket.send", **field}))
+            self.sending.append((opcode, payload, sending))
         self.turns()
 
     @rule(code=st.sampled_from([1000, 4000]))
     def app_closes(self, code: int) -> None:
         with suppress(RuntimeError):
-            sending: Any = self.send({"type": "websocket.close", "code": code})
-            self.loop.run_until_complete(sending)
+            self.loop.run_until_complete(self.say({"type": "websocket.close", "code": code}))
         self.app_ended = True
         self.turns()
 
@@ -292,16 +297,15 @@ class Meeting(RuleBasedStateMachine):
 
     @rule()
     def app_aborts(self) -> None:
-        if (connection := self.left()) is not None:
-            connection.abort()
-        del connection
+        if self.server.server_state.connections:
+            self.loop.call_soon(self.left().abort)
         self.app_ended = self.faulty = True
         self.turns()
 
     @rule()
     def server_shuts_down(self) -> None:
-        for connection in list(self.server.server_state.connections):
-            connection.shutdown()
+        for connection in self.server.server_state.connections:
+            self.loop.call_soon(connection.shutdown)
         self.app_ended = True
         self.turns()
 

@@ -50,6 +50,28 @@ async def test_many_messages_in_one_go() -> None:
     assert taken == [(1, "é"), (2, b"\x00"), 1000]
 
 
+async def test_messages_may_become_anything() -> None:
+    """A tuple is not taken apart, an exception is not raised; be it awaited or stepped by hand."""
+    forms = [(1, 2), (), ((3,),), ValueError("x"), StopIteration(4), KeyError, None, "text"]
+    taken: list[Any] = []
+
+    async def act(connection: Any, receive: Receive, send: Send) -> None:
+        messages = connection.messages(lambda opcode, payload: forms[int(payload)])
+        for _ in forms:
+            taken.append(await anext(messages))
+            with pytest.raises(StopIteration) as stepped:
+                next(anext(messages))
+            taken.append(stepped.value.value)
+        await send({"type": "websocket.close"})
+
+    async with running(app(act)) as server, connect(server) as ws:
+        for i in range(len(forms)):
+            await ws.send(f"{i}")
+            await ws.send(f"{i}")
+        assert [message async for message in ws] == []
+    assert taken == [form for form in forms for _ in range(2)]
+
+
 async def test_raw_text_is_bytes_and_still_checked() -> None:
     taken: list[Any] = []
 
