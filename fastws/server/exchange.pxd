@@ -28,8 +28,12 @@ cdef class Messages:
 cdef class Exchange(Endpoint):
     cdef Stage stage
     cdef flag connect_taken
+    cdef flag resting               # until the next turn of the loop there is nothing to take
     cdef uint8_t disconnects
+    cdef uint8_t told               # that it is over
 
     cdef list _take_all(self)
     cdef object _take_disconnect(self, object form)
+    cdef bint _has_been_told(self)
+    cdef object refused(self, error)
     cdef Done _send_message(self, event) except EXC

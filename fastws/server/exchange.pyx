@@ -5,6 +5,9 @@
 What goes past them is `scope["extensions"]["fastws"]["connection"]`; see docs/extension.md.
 """
 
+import logging
+from asyncio import sleep
+
 from fastws.aio.awaitables import SENT, failed
 from fastws.errors import ClientDisconnected
 
@@ -18,9 +21,14 @@ from fastws.wire.frames cimport EXC, OP_PING, OP_TEXT, Done
 from fastws.wire.prepared cimport PreparedMessage
 from fastws.wire.reader cimport Phase
 
+logger = logging.getLogger("uvicorn.error")
+
 cdef enum:
     # An app that receives a disconnect this often does not look at what it receives.
     MAX_DISCONNECTS = 100
+    # An app that is told this often that it is over has a loop around what it does; from here on
+    # that loop has to let others go first.
+    MAX_TOLD = 200
 
 
 # The form of all that waits, as a list.
@@ -90,6 +98,8 @@ cdef class Exchange(Endpoint):
         return iterator
 
     cdef bint has_next(self) noexcept:
+        if self.resting:
+            return False
         if not self.connect_taken or self.lost or self.stage >= Stage.CLOSED:
             return True
         if self.connection is None:
@@ -129,6 +139,9 @@ cdef class Exchange(Endpoint):
         if self.connection is not None:
             # The app has dealt with all that came before: now the close frame may go out.
             self._finish()
+        if self._has_been_told():
+            self.resting = True
+            self.hub.loop.call_soon(self._go_on)
         if form is MANY:
             raise self.disconnected()
         if form is not None:
@@ -139,9 +152,28 @@ cdef class Exchange(Endpoint):
         code, reason, _ = self.closing()
         return {"type": "websocket.disconnect", "code": code, "reason": reason}
 
+    cdef bint _has_been_told(self):
+        """Counts how often the app has learned that it is over; tells whether that is enough."""
+        if self.told > MAX_TOLD:
+            return True
+        self.told += 1
+        if self.told > MAX_TOLD:
+            logger.error("an app goes on and on with a WebSocket that is over")
+        return False
+
+    def _go_on(self):
+        self.resting = False
+        self.wake(False)
+
     cdef object disconnected(self):
         code, reason, clean = self.closing()
         return ClientDisconnected(code, reason, clean)
+
+    cdef object refused(self, error):
+        """Gives an awaitable that raises."""
+        if type(error) is ClientDisconnected and self._has_been_told():
+            return _failed_later(error)
+        return failed(error)
 
     # Sending.
 
@@ -174,8 +206,8 @@ cdef class Exchange(Endpoint):
             An awaitable: it waits while the client does not read, and raises
             `ClientDisconnected` once the connection is over.
         """
-        if self.stage != Stage.OPEN or not self.connection.may_send():
-            return failed(self.disconnected())
+        if self.stage != Stage.OPEN or self.lost or not self.connection.may_send():
+            return self.refused(self.disconnected())
         if self.blocked and self.is_full():
             return self._send_text_later(text, compress)
         if isinstance(text, bytes):
@@ -192,8 +224,8 @@ cdef class Exchange(Endpoint):
 
     def send_binary(self, data, compress=True):
         """Sends any buffer of bytes as a binary message; returns what `send_text` does."""
-        if self.stage != Stage.OPEN or not self.connection.may_send():
-            return failed(self.disconnected())
+        if self.stage != Stage.OPEN or self.lost or not self.connection.may_send():
+            return self.refused(self.disconnected())
         if self.blocked and self.is_full():
             return self._send_binary_later(data, compress)
         self.write_object(data, compress)
@@ -216,6 +248,11 @@ cdef class Exchange(Endpoint):
     @observe_control.setter
     def observe_control(self, bint wanted):
         self.connection.observe_control = wanted
+
+
+async def _failed_later(error):
+    await sleep(0)
+    raise error
 
 
 # Copying a dict and replacing a value is cheaper than inserting two.

@@ -163,7 +163,7 @@ cdef class WebSocketProtocol(Exchange):
                 if self.blocked and self.stage == Stage.DENYING:
                     return self._wait_until_sent()
         except Exception as error:
-            return failed(error)
+            return self.refused(error)
         return SENT
 
     async def _wait_until_sent(self):
