@@ -1,6 +1,5 @@
 """Messages between a handler and its client: the answer, receiving, sending, closing."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import suppress
@@ -10,11 +9,20 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 import orjson
 
+from fastws.app.answer import Header, check_code, checked_headers, denial, shortened
 from fastws.app.bearer import accepted_subprotocol
 from fastws.app.bucket import Bucket
 from fastws.app.events import EVENTS, Close, SocketEvent
 from fastws.app.messages import BadMessage, Codec, JsonCodec
-from fastws.app.portable import BINARY, TEXT, Receive, Scope, Send, portable_extension
+from fastws.app.portable import (
+    BINARY,
+    TEXT,
+    Receive,
+    Scope,
+    Send,
+    let_others_go_first,
+    portable_extension,
+)
 from fastws.closing import CloseCode
 from fastws.errors import Disconnected, ProtocolError
 from fastws.limits import Limits
@@ -37,6 +45,7 @@ class State(Enum):
     """What may be done: before the accept, between it and the close, after it."""
 
     CONNECTING = "before accept()"
+    ANSWERING = "while the handshake is being answered"
     OPEN = "after accept()"
     CLOSED = "after the end"
 
@@ -55,12 +64,11 @@ class Exchange(Generic[M]):
     """
 
     __slots__ = (
+        "__weakref__",
         "_bad_messages",
         "_binary",
         "_bucket",
-        "_closing",
         "_codecs",
-        "_connected",
         "_connection",
         "_encode",
         "_extension",
@@ -96,16 +104,14 @@ class Exchange(Generic[M]):
         self._codecs = codecs
         self._own_limits = limits
         self._limits = limits or server_limits()
-        extension = scope.get("extensions", {}).get("fastws")
+        extension = (scope.get("extensions") or {}).get("fastws")
         self._native = extension is not None
         self._extension = extension or portable_extension(receive, send)
         self._connection: Any = self._extension["connection"]
-        self._connected = False
         self._bad_messages = 0
         self._bucket = Bucket.for_limits(self._limits)
         # Our server sees to it before it receives all of a message; others have their own limit.
         self._max_size = None if limits is None or self._native else limits.max_message_size
-        self._closing: asyncio.Task[None] | None = None
         # The same connection as rooms see it, once it has joined one.
         self._member: Member | None = None
 
@@ -114,7 +120,7 @@ class Exchange(Generic[M]):
     async def accept(
         self,
         subprotocol: str | None = None,
-        headers: Iterable[tuple[bytes, bytes]] = (),
+        headers: Iterable[Header] = (),
     ) -> None:
         """Answers the handshake with 101.
 
@@ -125,12 +131,14 @@ class Exchange(Generic[M]):
 
         Raises:
             Disconnected: the client did not wait for it.
+            ValueError: the client did not offer that, or a header is none.
         """
-        if self.state is not State.CONNECTING:
-            raise RuntimeError(f"accept() {self.state.value}")
-        await self._connect()
+        event: dict[str, Any] = {"type": "websocket.accept", "headers": checked_headers(headers)}
+        if subprotocol is not None and subprotocol not in self.scope.get("subprotocols", ()):
+            # RFC 6455 4.2.2: it "MUST be one of the values that the client offered".
+            raise ValueError(f"the client did not offer the subprotocol {subprotocol!r}")
+        await self._connect("accept")
         self._choose_codec(subprotocol)
-        event: dict[str, Any] = {"type": "websocket.accept", "headers": list(headers)}
         if self.subprotocol is not None:
             event["subprotocol"] = self.subprotocol
         if self._native:
@@ -140,14 +148,20 @@ class Exchange(Generic[M]):
         await self._answer(event)
         self.state = State.OPEN
 
-    async def _connect(self) -> None:
-        """Takes the first event, which says that there is a client."""
-        if not self._connected:
+    async def _connect(self, what: str) -> None:
+        """Takes the first event, which says that there is a client, and the right to answer."""
+        if self.state is not State.CONNECTING:
+            raise RuntimeError(f"{what}() {self.state.value}")
+        self.state = State.ANSWERING
+        try:
             event = await self._receive()
-            if event["type"] != "websocket.connect":
-                self.state = State.CLOSED
-                raise Disconnected()
-            self._connected = True
+        except BaseException:
+            # Cancelled, and nothing has been answered yet.
+            self.state = State.CONNECTING
+            raise
+        if event["type"] != "websocket.connect":
+            self.state = State.CLOSED
+            raise Disconnected()
 
     def _choose_codec(self, subprotocol: str | None) -> None:
         by_name = {codec.subprotocol: codec for codec in self._codecs}
@@ -165,38 +179,31 @@ class Exchange(Generic[M]):
         self,
         status: int,
         reason: str,
-        headers: Iterable[tuple[bytes, bytes]] = (),
+        headers: Iterable[Header] = (),
         **fields: Any,
     ) -> None:
         """Answers the handshake with an HTTP error that has a JSON body.
 
         A server without denial responses (an ASGI extension) answers 403, whatever the status.
+
+        Raises:
+            Disconnected: the client did not wait for it.
+            TypeError: the fields cannot be JSON.
+            ValueError: the status is none, or a header is none.
         """
-        if self.state is not State.CONNECTING:
-            raise RuntimeError(f"deny() {self.state.value}")
-        await self._connect()
+        events = denial(status, reason, headers, fields)
+        if "websocket.http.response" not in (self.scope.get("extensions") or {}):
+            events = [{"type": "websocket.close"}]
+        await self._connect("deny")
         self.state = State.CLOSED
-        if "websocket.http.response" not in self.scope.get("extensions", {}):
-            await self._answer({"type": "websocket.close"})
-            return
-        body = orjson.dumps({"status": status, "detail": reason, **fields})
-        start = {
-            "type": "websocket.http.response.start",
-            "status": status,
-            "headers": [
-                (b"content-type", b"application/json"),
-                (b"content-length", b"%d" % len(body)),
-                *headers,
-            ],
-        }
-        await self._answer(start)
-        await self._answer({"type": "websocket.http.response.body", "body": body})
+        for event in events:
+            await self._answer(event)
 
     async def _answer(self, event: dict[str, Any]) -> None:
         """Sends an event of the handshake; every server has its own way to say that it is over."""
         try:
             await self._send(event)
-        except OSError:
+        except (OSError, RuntimeError):
             self.state = State.CLOSED
             raise Disconnected from None
 
@@ -212,7 +219,8 @@ class Exchange(Generic[M]):
                 the connection is closed.
         """
         if self.state is not State.OPEN:
-            self._expect_open("receive")
+            self._expect_accepted("receive")
+            return self._nothing()
         codec = self.codec
         if self._bucket is not None or self._max_size is not None or self._bad_messages:
             return self._connection.messages(self._read)  # type: ignore[no-any-return]
@@ -239,10 +247,11 @@ class Exchange(Generic[M]):
         Pings are answered by the server all the same. Other servers than ours show no pings and
         pongs.
         """
-        self._expect_open("receive")
-        self._connection.observe_control = True
-        async for event in self._connection.messages(self._event):
-            yield event
+        self._expect_accepted("receive")
+        if self.state is State.OPEN:
+            self._connection.observe_control = True
+            async for event in self._connection.messages(self._event):
+                yield event
         code, reason, _ = self._connection.closing()
         yield Close(code, reason)
 
@@ -304,29 +313,30 @@ class Exchange(Generic[M]):
             Disconnected: the connection is over.
         """
         if self.state is not _OPEN:
-            self._expect_open("send")
+            self._expect_accepted("send")
+            return self._refuse_to_send()
         if type(message) in _PLAIN_TYPES:
             binary = type(message) is not str
         else:
             binary = self._binary
             message = self._encode(message)
         if self._member is not None and self._member.outbox is not None:
-            return self._send_behind(message, binary)
+            return self._send_behind(self._member, message, binary)
         if binary:
             return self._connection.send_binary(message)  # type: ignore[no-any-return]
         return self._connection.send_text(message)  # type: ignore[no-any-return]
 
-    async def _send_behind(self, message: Any, binary: bool) -> None:
+    async def _send_behind(self, member: Member, message: Any, binary: bool) -> None:
         """Sends behind what was published before, and has not gone out yet."""
-        assert self._member is not None
         if binary:
             event = {"type": "websocket.send", "bytes": bytes(message)}
         else:
             text = message.decode() if isinstance(message, bytes) else message
             event = {"type": "websocket.send", "text": text}
         try:
-            await self._member.send(event)
-        except OSError:
+            await member.send(event)
+        except (OSError, RuntimeError):
+            # Of the latter kind if it has been closed meanwhile.
             raise Disconnected(*self._connection.closing()) from None
 
     async def send_json(self, value: Any) -> None:
@@ -345,7 +355,7 @@ class Exchange(Generic[M]):
             Disconnected: the connection ended before.
             NotImplementedError: only our own server lets an app send pings.
         """
-        self._expect_open("ping")
+        self._expect_accepted("ping")
         return await self._connection.ping()  # type: ignore[no-any-return]
 
     @property
@@ -366,25 +376,47 @@ class Exchange(Generic[M]):
         Args:
             code: 1000 to 1003, 1007 to 1014, or 3000 to 4999.
             reason: at most 123 bytes of UTF-8 reach the client.
+
+        Raises:
+            ValueError: that is no code to close with.
         """
         if self.state is State.CONNECTING:
             await self.deny(403, reason or "forbidden")
-        elif self.state is State.OPEN:
+        elif self._native and self.state is State.OPEN:
+            check_code(code)
             self.state = State.CLOSED
+            event = {"type": "websocket.close", "code": code, "reason": shortened(reason)}
             with suppress(OSError):
-                await self._send({"type": "websocket.close", "code": code, "reason": reason})
+                await self._send(event)
+        else:
+            self.close_soon(code, reason)
+            await self._closed()
 
     def close_soon(self, code: int = 1000, reason: str = "") -> None:
-        """Does `close` from where nothing can be awaited."""
-        if self._closing is None and self.state is State.OPEN:
-            # The loop holds a task only weakly.
-            self._closing = asyncio.get_running_loop().create_task(self.close(code, reason))
+        """Does `close` from where nothing can be awaited; before the accept it does nothing."""
+        if self.state is State.OPEN:
+            check_code(code)
+            self.state = State.CLOSED
+            self._connection.close(code, shortened(reason))
 
-    def _expect_open(self, what: str) -> None:
-        if self.state is State.CONNECTING:
-            raise RuntimeError(f"{what}() before accept()")
-        if self.state is State.CLOSED:
-            raise Disconnected(*self._connection.closing())
+    async def _closed(self) -> None:
+        """Waits until what `close_soon` has begun is sent."""
+        if not self._native:
+            await self._connection.closed()
+
+    def _expect_accepted(self, what: str) -> None:
+        if self.state in (State.CONNECTING, State.ANSWERING):
+            raise RuntimeError(f"{what}() {self.state.value}")
+
+    async def _nothing(self) -> AsyncIterator[M]:
+        """Is all that there is to receive after the end."""
+        await let_others_go_first()
+        return
+        yield
+
+    async def _refuse_to_send(self) -> NoReturn:
+        await let_others_go_first()
+        raise Disconnected(*self._connection.closing())
 
 
 def _size_of(payload: str | bytes) -> int:

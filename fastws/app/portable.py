@@ -1,21 +1,26 @@
 """What our server's extension offers, over plain ASGI events: for every other server."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from fastws.errors import Disconnected
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
+Receive = Callable[[], Awaitable[Event]]
+Send = Callable[[Event], Awaitable[None]]
+Otherwise = Callable[[int, str | bytes], Any]
 
 TEXT, BINARY, PING, PONG = 1, 2, 9, 10
 
 
 class PortableConnection:
     """A connection as `docs/extension.md` describes it, as far as ASGI events can tell.
+
+    Servers differ in how they say that it is over: what they raise, whether sending fails at
+    all, whether there is one event of it for each who waits. Here it is one thing, once known.
 
     Attributes:
         rtt: always 0.0, since the server keeps its pings to itself.
@@ -29,40 +34,70 @@ class PortableConnection:
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
-        self._end = Disconnected()
-        self._ended = False
+        self._end: tuple[int, str, bool] | None = None
+        # One receives at a time, since there may be one event only that says it is over.
+        self._turn = asyncio.Lock()
+        self._receiver: asyncio.Task[Any] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._unsent: list[Event] = []
         self.observe_control = False
 
-    async def messages(
-        self,
-        otherwise: Callable[[int, str | bytes], Any] | None = None,
-        *_: Any,
-    ) -> AsyncIterator[Any]:
+    # Receiving.
+
+    def messages(self, otherwise: Otherwise | None = None, *_: Any) -> "Messages":
         """Iterates over the messages, as the extension does, but all through `otherwise`."""
-        while not self._ended:
-            while self._unsent:
+        return Messages(self, otherwise)
+
+    async def next(self) -> Event | None:
+        """Receives the next message; None once it is over."""
+        async with self._turn:
+            while self._end is None and self._unsent:
                 # What was not waited for then is waited for now.
-                with suppress(OSError):
-                    await self._send(self._unsent.pop(0))
-            event = await self._receive()
-            if event["type"] != "websocket.receive":
-                self._ended = True
-                code = event.get("code") or 1005
-                self._end = Disconnected(code, event.get("reason") or "", code != 1006)
-                return
-            text = event.get("text")
-            found, payload = (BINARY, event["bytes"]) if text is None else (TEXT, text)
-            # One way for all, since nothing is gained here by another.
-            message = payload if otherwise is None else otherwise(found, payload)
-            if message is not NotImplemented:
-                yield message
+                await self._send_next()
+            if self._end is not None:
+                await let_others_go_first()
+                return None
+            event = await self._receive_unless_closed()
+            if event is None or event["type"] == "websocket.receive":
+                return event
+            self._end = self._end or _end_of(event)
+            return None
+
+    async def _send_next(self) -> None:
+        try:
+            await self.send(self._unsent[0])
+        except Disconnected:
+            self._unsent.clear()
+        else:
+            del self._unsent[0]
+
+    async def _receive_unless_closed(self) -> Event | None:
+        """Receives an event, or None if `close` is called meanwhile.
+
+        granian does not close while somebody receives. So who receives is cancelled, and not a
+        task in between, which would cost as much as the rest.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        requests = task.cancelling()
+        self._receiver = task
+        try:
+            return await self._receive()
+        except asyncio.CancelledError:
+            # If somebody else has cancelled it, too, that counts.
+            if self._closing is None or task.uncancel() > requests:
+                raise
+            return None
+        finally:
+            self._receiver = None
+
+    # Sending.
 
     def send_prepared(self, message: str | bytes) -> bool:
         """Sends a message before the next one is received, without waiting for it now."""
         kind = "text" if isinstance(message, str) else "bytes"
         self._unsent.append({"type": "websocket.send", kind: message})
-        return True
+        return self._end is None
 
     async def send_text(self, text: str | bytes, compress: bool = True) -> None:
         """Sends a text message; waits if the server does.
@@ -81,14 +116,16 @@ class PortableConnection:
 
     async def send(self, event: Event) -> None:
         """Sends an event; whatever a server raises after the end is `Disconnected` here."""
+        if self._end is not None:
+            await let_others_go_first()
+            raise Disconnected(*self._end)
         try:
             await self._send(event)
-        except OSError:
-            raise self._end from None
-
-    def closing(self) -> tuple[int, str, bool]:
-        """Tells how it ended: the code, the reason, whether by the closing handshake."""
-        return self._end.code, self._end.reason, self._end.clean
+        except (OSError, RuntimeError):
+            await let_others_go_first()
+            # Of the latter kind are: uvicorn's after it has closed for a fault of the peer, and
+            # granian's in any case.
+            raise Disconnected(*self.closing()) from None
 
     async def ping(self) -> NoReturn:
         """ASGI has no ping.
@@ -97,6 +134,69 @@ class PortableConnection:
             NotImplementedError: always.
         """
         raise NotImplementedError("this server does not let an app send pings")
+
+    # Closing.
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Starts the closing handshake, and ends receiving; does nothing if it is over."""
+        if self._end is not None:
+            return
+        self._end = code, reason, True
+        self._closing = asyncio.get_running_loop().create_task(self._send_close(code, reason))
+        if self._receiver is not None:
+            self._receiver.cancel()
+
+    async def _send_close(self, code: int, reason: str) -> None:
+        # It may be over already, which each server says in its own way.
+        with suppress(Exception):
+            await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def closed(self) -> None:
+        """Waits until what `close` has begun is sent."""
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+
+    def closing(self) -> tuple[int, str, bool]:
+        """Tells how it ended: the code, the reason, whether by the closing handshake."""
+        return self._end or (1006, "", False)
+
+
+class Messages:
+    """Iterates over messages; may be left and begun again without losing one."""
+
+    __slots__ = ("_connection", "_otherwise")
+
+    def __init__(self, connection: PortableConnection, otherwise: Otherwise | None) -> None:
+        self._connection = connection
+        self._otherwise = otherwise
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        while (event := await self._connection.next()) is not None:
+            text = event.get("text")
+            found, payload = (BINARY, event["bytes"]) if text is None else (TEXT, text)
+            # One way for all, since nothing is gained here by another.
+            message = payload if self._otherwise is None else self._otherwise(found, payload)
+            if message is not NotImplemented:
+                return message
+        raise StopAsyncIteration
+
+
+def _end_of(event: Event) -> tuple[int, str, bool]:
+    """Reads a disconnect event: the code, the reason, whether by the closing handshake."""
+    code: int = event.get("code") or 1005
+    if code == 1005 and "reason" not in event:
+        # uvicorn's word for a client that has vanished; with a close frame there is a reason,
+        # if an empty one.
+        code = 1006
+    return code, event.get("reason") or "", code != 1006
+
+
+async def let_others_go_first() -> None:
+    """Keeps an app that goes on and on after the end from holding up the whole process."""
+    await asyncio.sleep(0)
 
 
 def portable_extension(receive: Receive, send: Send) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -109,7 +110,8 @@ class WebSocket(Exchange[M]):
     def client(self) -> tuple[str, int] | None:
         """The client's address and port; None on a unix socket."""
         client = self.scope.get("client")
-        return None if client is None else tuple(client)
+        # granian gives the port as a str.
+        return None if client is None else (client[0], int(client[1]))
 
     def query(self, kind: type[T]) -> T:
         """Reads the query string into a msgspec struct.
@@ -170,12 +172,14 @@ class WebSocket(Exchange[M]):
             ProtocolError: that is no name for a room, or it is in ``max_rooms``.
             Disconnected: the connection is over.
         """
-        self._expect_open("join")
+        self._expect_accepted("join")
+        if self.state is State.CLOSED:
+            raise Disconnected(*self._connection.closing())
         rooms = self._need_rooms()
         if self._member is None:
             self._member = Member(
-                self._send,
-                self.scope.get("extensions", {}).get("fastws"),
+                self._send if self._native else self._connection.send,
+                self._extension if self._native else None,
                 codec=self.codec or PLAIN,
                 limits=self._limits,
                 policy=self._policy,
@@ -214,52 +218,79 @@ class WebSocket(Exchange[M]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
+        self.expire_at(None)
+        if self._member is not None:
+            self._member.end()
         try:
             return await self._finish(error)
-        except OSError:
-            # The client did not wait for what we had to say.
-            return True
         finally:
             self.state = State.CLOSED
-            self.expire_at(None)
             self._leave()
 
     async def _finish(self, error: BaseException | None) -> bool:
         """Ends the connection as an exception says; tells whether that is dealt with."""
-        opened = self.state is State.OPEN
-        if error is None:
-            if self.state is State.CONNECTING:
+        if isinstance(error, GeneratorExit):
+            return False  # in here nothing can be awaited
+        error = _cause_of(error)
+        with suppress(OSError):  # the client did not wait for what we had to say
+            try:
+                await self._end_for(error)
+            except (TypeError, ValueError) as bug:
+                # It cannot be said like that.
+                await self._end_for(bug)
+            await self._closed()
+        return error is None or isinstance(error, Exception)
+
+    async def _end_for(self, error: BaseException | None) -> None:
+        match error:
+            case None if self.state is State.CONNECTING:
                 logger.error("the handler for %s has not answered the handshake", self._name())
                 await self.deny(500, "internal error")
-            await self.close()
-        elif isinstance(error, Disconnected):
-            pass
-        elif isinstance(error, HandshakeError) and not opened:
-            if self.state is State.CONNECTING:
+            case None:
+                await self.close()
+            case Disconnected():
+                pass
+            case HandshakeError() if self.state is State.CONNECTING:
                 await self.deny(error.status, error.reason, error.headers, **error.fields)
-        elif isinstance(error, HandshakeError):
-            await self.close(CloseCode.POLICY_VIOLATION, error.reason)
-        elif isinstance(error, ProtocolError):
-            await self.close(error.code, error.reason)
-        elif isinstance(error, Exception):
-            logger.error("the handler for %s failed", self._name(), exc_info=error)
-            if opened:
-                await self.close(CloseCode.INTERNAL_ERROR, "internal error")
-            elif self.state is State.CONNECTING:
-                await self.deny(500, "internal error")
-        else:
-            # Cancelled, by a server that shuts down or by the app itself.
-            await self.close(CloseCode.GOING_AWAY)
-            return False
-        return True
+            case HandshakeError():
+                await self.close(CloseCode.POLICY_VIOLATION, error.reason)
+            case ProtocolError() if self.state is State.CONNECTING:
+                await self.deny(403, error.reason)
+            case ProtocolError():
+                await self.close(error.code, error.reason)
+            case Exception():
+                logger.error("the handler for %s failed", self._name(), exc_info=error)
+                if self.state is State.CONNECTING:
+                    await self.deny(500, "internal error")
+                else:
+                    await self.close(CloseCode.INTERNAL_ERROR, "internal error")
+            case _ if self.state is State.CONNECTING:
+                # Cancelled, by a server that shuts down or by the app itself.
+                await self.deny(503, "going away")
+            case _:
+                await self.close(CloseCode.GOING_AWAY)
 
     def _name(self) -> str:
         """Gives the path for a log line, without what could forge another one."""
         return quote(self.scope["path"])
 
     def _leave(self) -> None:
-        """Gives back what others count."""
-        if self._member is not None:
-            self._member.end()
+        """Gives back what others count, and lets go of what holds on to this."""
+        self._member = None
         if self.user is not None and self.admission is not None:
             self.admission.leave(self.user)
+
+
+def _cause_of(error: BaseException | None) -> BaseException | None:
+    """Gives the one exception of a task group that says how to end, if there is one.
+
+    Where several tasks use a connection, its end is an exception in each of them.
+    """
+    while isinstance(error, ExceptionGroup):
+        _, others = error.split(Disconnected)
+        if others is None:
+            return Disconnected()
+        if len(others.exceptions) > 1:
+            break
+        error = others.exceptions[0]
+    return error
