@@ -75,6 +75,20 @@ class Process:
                     raise AssertionError(f"{self.argv} {why}, no {pattern!r} in:\n{self.output}")
         return found
 
+    def wait_for_port(self, host: str, port: int) -> None:
+        """Waits until somebody listens there; ends the process if that is in vain."""
+        deadline = monotonic() + PATIENCE
+        while True:
+            try:
+                socket.create_connection((host, port)).close()
+            except ConnectionRefusedError:
+                if monotonic() > deadline:
+                    self.kill()
+                    raise
+                sleep(0.01)
+            else:
+                return
+
     def wait(self) -> int:
         """Waits for its end, and gives its exit code: minus the signal if one killed it."""
         code = self._popen.wait(PATIENCE)
@@ -118,22 +132,9 @@ class Server(Process):
         self.host = found[2] or "127.0.0.1"
         self.port = int(found[3] or 0)
         if "Started server process" not in found.string[: found.start()]:
-            self._wait_for_a_worker()
-
-    def _wait_for_a_worker(self) -> None:
-        # The parent of several workers has bound the port; the first worker listens, and does
-        # not say so.
-        deadline = monotonic() + PATIENCE
-        while True:
-            try:
-                socket.create_connection((self.host, self.port)).close()
-            except ConnectionRefusedError:
-                if monotonic() > deadline:
-                    self.kill()
-                    raise
-                sleep(0.01)
-            else:
-                return
+            # The parent of several workers has bound the port; the first worker listens, and
+            # does not say so.
+            self.wait_for_port(self.host, self.port)
 
     def http(self, path: str = "/") -> str:
         """Gives the http(s) address of a path."""
