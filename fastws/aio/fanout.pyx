@@ -57,5 +57,5 @@ def publish(dict members not None, PreparedMessage message not None, exclude=Non
                 continue
         endpoint.queue(frame)
     if hub is not None and hub.shared.size >= FLUSH_AT:
-        hub.flush()
+        hub.flush(len(hub.dirty))
     return behind

@@ -42,7 +42,7 @@ cdef class Hub:
     cdef Output borrow(self)
     cdef void give_back(self, Output output) noexcept
     cdef Done mark_dirty(self, Member member) except EXC
-    cdef Done flush(self) except EXC
+    cdef Done flush(self, Py_ssize_t most) except EXC
     cdef Done join(self, Member member, double deadline) except EXC
     cdef Done leave(self, Member member) except EXC
     cdef Done _watch(self, double deadline) except EXC
