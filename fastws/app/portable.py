@@ -10,7 +10,7 @@ from fastws.errors import Disconnected
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
-Send = Callable[[Event], Awaitable[None]]
+Send = Callable[[Any], Awaitable[None]]
 Otherwise = Callable[[int, str | bytes], Any]
 
 TEXT, BINARY, PING, PONG = 1, 2, 9, 10
