@@ -5,4 +5,5 @@
 - `writer`: frames to the socket, or to where they wait for it
 - `endpoint`: reads, flow control, heartbeat, closing
 - `fanout`: one message to many connections
+- `counters`: what has happened on all of them, in numbers
 """

@@ -14,6 +14,8 @@ from fastws.errors import Disconnected
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
+from fastws.aio.hub cimport Buffered
+from fastws.aio.writer cimport count_sent
 from fastws.wire.frames cimport DONE, OP_PING, Output
 from fastws.wire.reader cimport Phase
 
@@ -115,15 +117,20 @@ cdef class Endpoint(Writer, BufferedProtocol):
     cdef Done read(self, uint8_t *data, size_t n) except EXC:
         """Parses n bytes and lets the app act on them; one write at the end."""
         cdef Connection connection = self.connection
+        cdef uint32_t messages, payloads
         cdef Output out
         if connection is None or self.lost:
             return self.early(data, n)
         self.heard = True
         if self.pending_size and not self.blocked:
             self.flush()
+        messages, payloads = connection.messages, connection.payloads
         out = self.out = self.hub.borrow()
         try:
             connection.feed(data, n, out, self.blocked)
+            if self.is_server:
+                self.hub.counters.messages_received += connection.messages - messages
+                self.hub.counters.bytes_received += connection.payloads - payloads
             if connection.controls != self.controls_seen:
                 self._on_controls()
             self.wake(self.read_by_loop)
@@ -217,7 +224,9 @@ cdef class Endpoint(Writer, BufferedProtocol):
                 PyBytes_GET_SIZE(message.payload),
                 True,
             )
-        elif self.out is None:
+            return True
+        count_sent(self, PyBytes_GET_SIZE(message.payload))
+        if self.out is None:
             self.queue(frame)
         else:
             self.out.append(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
@@ -333,10 +342,21 @@ cdef class Endpoint(Writer, BufferedProtocol):
             sent, future = self.pings.pop(payload)
             if payload == answered:
                 self.rtt = now - sent
+                if self.is_server:
+                    self.hub.counters.count_rtt(self.rtt)
             if future is not None and not future.done():
                 future.set_result(now - sent)
             if payload == answered:
                 break
+        return DONE
+
+    cdef Done add_buffered(self, Buffered *sums) except EXC:
+        if self.is_server:
+            # The transport has something only while we are blocked.
+            sums.unsent += self.write_buffer_size if self.blocked else self.pending_size
+            sums.unread += self.connection.inbox.size
+            if self.connection.buffer != NULL:
+                sums.unread += self.connection.message_size
         return DONE
 
     # The sweep.

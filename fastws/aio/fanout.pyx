@@ -27,7 +27,7 @@ def publish(dict members not None, PreparedMessage message not None, exclude=Non
     cdef PyObject *key
     cdef PyObject *value
     cdef Py_ssize_t at = 0
-    cdef size_t n = 0
+    cdef size_t n = 0, sent = 0
     cdef uint32_t end = 0
     cdef Endpoint endpoint
     cdef Hub hub = None
@@ -47,6 +47,7 @@ def publish(dict members not None, PreparedMessage message not None, exclude=Non
         if frame is None or endpoint.out is not None:
             endpoint.write_prepared(message)
             continue
+        sent += endpoint.is_server
         if frame is message.plain and PyBytes_GET_SIZE(frame) < LARGE:
             if end == 0:
                 n = PyBytes_GET_SIZE(frame)
@@ -56,6 +57,9 @@ def publish(dict members not None, PreparedMessage message not None, exclude=Non
             if endpoint.share(end, n):
                 continue
         endpoint.queue(frame)
+    if sent:
+        endpoint.hub.counters.messages_sent += sent
+        endpoint.hub.counters.bytes_sent += sent * PyBytes_GET_SIZE(message.payload)
     if hub is not None and hub.shared.size >= FLUSH_AT:
         hub.flush(len(hub.dirty))
     return behind

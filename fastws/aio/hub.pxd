@@ -3,7 +3,13 @@
 
 from libc.stdint cimport uint8_t
 
+from fastws.aio.counters cimport Counters
 from fastws.wire.frames cimport EXC, Done, Output, flag
+
+
+cdef struct Buffered:
+    size_t unsent
+    size_t unread
 
 
 cdef class Member:
@@ -16,11 +22,13 @@ cdef class Member:
 
     cdef Done flush(self) except EXC
     cdef Done sweep(self, double now) except EXC
+    cdef Done add_buffered(self, Buffered *sums) except EXC
 
 
 cdef class Hub:
     cdef readonly object loop
     cdef unsigned long thread       # that the loop runs in
+    cdef readonly Counters counters  # of the connections that are a server's
     cdef object done                # a future that is: see Waiter.resume
     cdef object context             # for callbacks that need none of their own
     # Reads of all connections go here: the bytes live until the next read of any of them.

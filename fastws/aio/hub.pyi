@@ -2,6 +2,8 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from typing import Any
 
+from fastws.aio.counters import Counters
+
 class Member: ...
 
 class Hub:
@@ -9,6 +11,7 @@ class Hub:
 
     loop: AbstractEventLoop
     read_view: memoryview
+    counters: Counters
 
     def __init__(self, loop: AbstractEventLoop) -> None: ...
     def set_deadline(self, protocol: Any, seconds: float) -> None:

@@ -39,11 +39,16 @@ cdef class Member:
         """Looks after the deadlines of the connection."""
         raise NotImplementedError
 
+    cdef Done add_buffered(self, Buffered *sums) except EXC:
+        """Adds the bytes that wait on the connection, if it is a server's."""
+        raise NotImplementedError
+
 
 cdef class Hub:
     def __init__(self, loop):
         self.loop = loop
         self.thread = threading.get_ident()
+        self.counters = Counters(self._buffered)
         self.done = loop.create_future()
         self.done.set_result(None)
         self.context = copy_context()
@@ -163,6 +168,15 @@ cdef class Hub:
             # Whatever one connection has come to, the others still have their deadlines.
             if self.timer is None and (self.members.after is not self.members or self.deadlines):
                 self.timer = self.loop.call_later(self.interval, self._sweep)
+
+    def _buffered(self):
+        cdef Buffered sums
+        cdef Member member = self.members.after
+        sums.unsent = sums.unread = 0
+        while member is not self.members:
+            member.add_buffered(&sums)
+            member = member.after
+        return sums.unsent, sums.unread
 
     # Draining.
 

@@ -8,6 +8,13 @@ from fastws.wire.connection cimport Connection
 from fastws.wire.frames cimport EXC, Done, Output, flag
 
 
+cdef inline void count_sent(Writer writer, size_t n) noexcept:
+    """Counts a message with n bytes of payload, if it is a server's."""
+    if writer.is_server:
+        writer.hub.counters.messages_sent += 1
+        writer.hub.counters.bytes_sent += n
+
+
 cdef class Writer(Receivable):
     cdef readonly object transport
     cdef readonly Connection connection     # None until the handshake is done

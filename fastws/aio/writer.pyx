@@ -75,6 +75,7 @@ cdef class Writer(Receivable):
     ) except EXC:
         """Sends a message; the caller has checked that the connection may send."""
         cdef Output out
+        count_sent(self, n)
         if n >= LARGE and self.is_server and self.connection.compression is None:
             if self._write_large(opcode, data, n):
                 return DONE

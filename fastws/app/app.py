@@ -11,6 +11,7 @@ from fastws.app.admission import Admission
 from fastws.app.exchange import server_limits
 from fastws.app.http import HTML, Page, Request, Response, refusal, respond
 from fastws.app.messages import Codec, JsonCodec, MessagePackCodec
+from fastws.app.metrics import Metrics
 from fastws.app.origin import OriginCheck
 from fastws.app.portable import Receive, Scope, Send
 from fastws.app.routes import Routes
@@ -50,10 +51,11 @@ class App:
                 await ws.publish(ws.path_params["room"], message)
 
     ``/healthz`` answers 200 while the process can answer, ``/readyz`` while it wants clients,
-    ``/metrics`` in Prometheus' text format.
+    ``/metrics`` tells what has happened, in Prometheus' text format.
 
     Attributes:
         rooms: all rooms of the process.
+        metrics: what ``/metrics`` tells.
         ready: whether ``/readyz`` says so.
 
     Args:
@@ -73,6 +75,7 @@ class App:
         policy: Policy = "disconnect",
     ) -> None:
         self.rooms = Rooms()
+        self.metrics = Metrics(self.rooms)
         self.ready = True
         self._auth = auth
         self._origins = origins or OriginCheck()
@@ -83,6 +86,7 @@ class App:
         self._lifespan: Lifespan | None = None
         self._pages.add("/healthz", _healthz)
         self._pages.add("/readyz", self._readyz)
+        self._pages.add("/metrics", self._tell_metrics)
 
     # What it is made of.
 
@@ -202,6 +206,7 @@ class App:
             policy=route.policy,
         )
         ws.path_params, ws.admission = params, route.admission
+        ws.count_for(self.metrics.counters)
         async with ws:
             self._origins.check(ws.headers, scope["scheme"])
             with route.admission.admit(ws.client):
@@ -248,6 +253,9 @@ class App:
             state = await stack.enter_async_context(self._lifespan(self))
             scope.get("state", {}).update(state or {})
         self.ready = True
+
+    async def _tell_metrics(self, request: Request) -> Response:
+        return self.metrics.respond(request.scope.get("extensions") or {})
 
     async def _readyz(self, _: Request) -> Response:
         return Response(b"ready\n") if self.ready else Response(b"not ready\n", status=503)

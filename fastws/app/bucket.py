@@ -15,9 +15,19 @@ class Bucket:
 
     Attributes:
         reason: which limit was exceeded, for the close frame.
+        exceeded: the same for metrics: "messages" or "bytes".
     """
 
-    __slots__ = ("_at", "_bytes", "_clock", "_messages", "byte_rate", "message_rate", "reason")
+    __slots__ = (
+        "_at",
+        "_bytes",
+        "_clock",
+        "_messages",
+        "byte_rate",
+        "exceeded",
+        "message_rate",
+        "reason",
+    )
 
     def __init__(
         self,
@@ -27,7 +37,7 @@ class Bucket:
     ) -> None:
         self.message_rate = message_rate
         self.byte_rate = byte_rate
-        self.reason = ""
+        self.reason = self.exceeded = ""
         self._clock = clock
         self._at = clock()
         self._messages = BURST * (message_rate or 0)
@@ -47,11 +57,14 @@ class Bucket:
         if (rate := self.message_rate) is not None:
             self._messages = min(self._messages + passed * rate, BURST * rate) - 1
             if self._messages < 0:
-                self.reason = f"over {rate:g} messages in a second"
-                return False
+                return self._exceed(rate, "messages")
         if (rate := self.byte_rate) is not None:
             self._bytes = min(self._bytes + passed * rate, BURST * rate) - size
             if self._bytes < 0:
-                self.reason = f"over {rate:g} bytes in a second"
-                return False
+                return self._exceed(rate, "bytes")
         return True
+
+    def _exceed(self, rate: float, what: str) -> bool:
+        self.reason = f"over {rate:g} {what} in a second"
+        self.exceeded = what
+        return False

@@ -12,6 +12,7 @@ import orjson
 from fastws.app.answer import Header, check_code, checked_headers, denial, shortened
 from fastws.app.bearer import accepted_subprotocol
 from fastws.app.bucket import Bucket
+from fastws.app.counters import CountedEvents, Counters, size_of
 from fastws.app.events import EVENTS, Close, SocketEvent
 from fastws.app.messages import BadMessage, Codec, JsonCodec
 from fastws.app.portable import (
@@ -32,6 +33,8 @@ M = TypeVar("M")
 
 # For what is sent where no messages are declared.
 PLAIN = JsonCodec(Any)
+# Nobody looks at what is counted outside of an App.
+_UNSEEN = Counters()
 _PLAIN_TYPES = frozenset({str, bytes, bytearray, memoryview})
 
 
@@ -70,7 +73,9 @@ class Exchange(Generic[M]):
         "_bucket",
         "_codecs",
         "_connection",
+        "_counters",
         "_encode",
+        "_events",
         "_extension",
         "_limits",
         "_max_size",
@@ -99,14 +104,20 @@ class Exchange(Generic[M]):
         self._encode = PLAIN.encode_bytes
         self._binary = False
         self.subprotocol: str | None = None
-        self._receive = receive
-        self._send = send
         self._codecs = codecs
         self._own_limits = limits
         self._limits = limits or server_limits()
         extension = (scope.get("extensions") or {}).get("fastws")
         self._native = extension is not None
-        self._extension = extension or portable_extension(receive, send)
+        self._counters = _UNSEEN
+        self._events: CountedEvents | None = None
+        if extension is None:
+            self._events = CountedEvents(receive, send, _UNSEEN.portable)
+            receive, send = self._events.receive, self._events.send
+            extension = portable_extension(receive, send)
+        self._receive = receive
+        self._send = send
+        self._extension = extension
         self._connection: Any = self._extension["connection"]
         self._bad_messages = 0
         self._bucket = Bucket.for_limits(self._limits)
@@ -114,6 +125,15 @@ class Exchange(Generic[M]):
         self._max_size = None if limits is None or self._native else limits.max_message_size
         # The same connection as rooms see it, once it has joined one.
         self._member: Member | None = None
+
+    def count_for(self, counters: Counters) -> None:
+        """Says where things are counted: of an `App`, before the answer to the handshake."""
+        self._counters = counters
+        if self._events is None:
+            counters.server = self._extension["counters"]
+        else:
+            self._events.counters = counters.portable
+            counters.server = counters.portable
 
     # The answer.
 
@@ -256,14 +276,14 @@ class Exchange(Generic[M]):
         yield Close(code, reason)
 
     def _event(self, opcode: int, payload: Any) -> SocketEvent:
-        self._hold_to_limits(_size_of(payload))
+        self._hold_to_limits(size_of(payload))
         return EVENTS[opcode](payload)
 
     def _read(self, opcode: int, payload: Any) -> Any:
         """Gives what a message says, or NotImplemented if that cannot be read."""
         if opcode > BINARY:
             return NotImplemented
-        self._hold_to_limits(_size_of(payload))
+        self._hold_to_limits(size_of(payload))
         codec = self.codec
         if codec is None:
             return payload
@@ -284,11 +304,13 @@ class Exchange(Generic[M]):
             reason = f"a message has {size} bytes, the limit is {self._max_size}"
             self._fail(CloseCode.MESSAGE_TOO_BIG, reason)
         if self._bucket is not None and not self._bucket.take(size):
+            self._counters.rate_limited[self._bucket.exceeded] += 1
             self._fail(CloseCode.POLICY_VIOLATION, self._bucket.reason)
 
     def _refuse(self, bad: BadMessage) -> None:
         """Answers a message that cannot be read, and loses patience at some point."""
         self._bad_messages += 1
+        self._counters.bad_messages[bad.code] += 1
         limit = self._limits.max_bad_messages
         if limit is not None and self._bad_messages >= limit:
             self._fail(CloseCode.POLICY_VIOLATION, f"{limit} messages in a row could not be read")
@@ -417,9 +439,3 @@ class Exchange(Generic[M]):
     async def _refuse_to_send(self) -> NoReturn:
         await let_others_go_first()
         raise Disconnected(*self._connection.closing())
-
-
-def _size_of(payload: str | bytes) -> int:
-    if isinstance(payload, bytes) or payload.isascii():
-        return len(payload)
-    return len(payload.encode("utf-8", "surrogatepass"))

@@ -60,7 +60,7 @@ class PortableConnection:
             event = await self._receive_unless_closed()
             if event is None or event["type"] == "websocket.receive":
                 return event
-            self._end = self._end or _end_of(event)
+            self._end = self._end or end_of(event)
             return None
 
     async def _send_next(self) -> None:
@@ -184,7 +184,7 @@ class Messages:
         raise StopAsyncIteration
 
 
-def _end_of(event: Event) -> tuple[int, str, bool]:
+def end_of(event: Event) -> tuple[int, str, bool]:
     """Reads a disconnect event: the code, the reason, whether by the closing handshake."""
     code: int = event.get("code") or 1005
     if code == 1005 and "reason" not in event:

@@ -277,6 +277,8 @@ class WebSocket(Exchange[M]):
     def _leave(self) -> None:
         """Gives back what others count, and lets go of what holds on to this."""
         self._member = None
+        if self._events is not None:
+            self._events.finish()
         if self.user is not None and self.admission is not None:
             self.admission.leave(self.user)
 

@@ -156,6 +156,12 @@ class Rooms:
         """The number of members that are in a room of this process."""
         return len(self._members)
 
+    @property
+    def outbox_size(self) -> int:
+        """Bytes that wait for members of this process; looks at each of them."""
+        outboxes = (member.outbox for member in self._members.values())
+        return sum(outbox.size for outbox in outboxes if outbox is not None)
+
     # The way of a message.
 
     async def publish(

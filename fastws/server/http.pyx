@@ -35,6 +35,7 @@ cdef class HttpProtocol(WebSocketProtocol):
         WebSocketProtocol.connection_made(self, transport)
         limit = self.limits.max_connections
         if limit is not None and len(self.server_state.connections) > limit + TOLD:
+            self.hub.counters.count_refusal("server", 0)
             transport.abort()
         elif self.limits.handshake_timeout is not None:
             self.hub.set_deadline(self, self.limits.handshake_timeout)

@@ -29,4 +29,6 @@ cdef class WebSocketProtocol(Exchange):
     cdef object _choose_subprotocol(self, list headers, event)
     cdef _start_denial(self, event)
     cdef _send_denial_body(self, event)
+    cdef Done _count_end(self) except EXC
+    cdef _note_refusal(self, str by, int status)
     cdef _log(self, outcome)

@@ -40,6 +40,7 @@ from fastws.wire.connection cimport Connection
 from fastws.wire.deflate cimport Compression
 from fastws.wire.frames cimport DONE, EXC, Done
 from fastws.wire.handshake cimport UpgradeRequest
+from fastws.wire.reader cimport Phase
 
 cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()
@@ -85,6 +86,7 @@ cdef class WebSocketProtocol(Exchange):
             client = client_address(self.fd, self.transport)
             name, path = describe_request(client, find_target(data))
             logger.info('%s - "%s" refused: %s', name, path, error)
+            self.hub.counters.count_refusal("server", error.status)
             self.refuse(error)
             return
         self.begin(request, b"")
@@ -96,6 +98,7 @@ cdef class WebSocketProtocol(Exchange):
         self.scope = websocket_scope(
             request,
             self,
+            self.hub.counters,
             config.asgi_version,
             config.root_path,
             "wss" if transport.get_extra_info("sslcontext") else "ws",
@@ -192,7 +195,7 @@ cdef class WebSocketProtocol(Exchange):
         if stage == Stage.CONNECTING and kind == "websocket.accept":
             self._accept(event)
         elif stage == Stage.CONNECTING and kind == "websocket.close":
-            self._log("403")
+            self._note_refusal("app", 403)
             self.refuse(HandshakeError(403, ""))
             self.stage = Stage.CLOSED
         elif stage == Stage.CONNECTING and kind == "websocket.http.response.start":
@@ -231,6 +234,7 @@ cdef class WebSocketProtocol(Exchange):
         connection.raw = options.get("raw", False)
         connection.observe_control = options.get("observe_control", False)
         self.open(connection)
+        self.hub.counters.accepted += 1
         self._log("[accepted]")
         self.transport.write(response)
         self.stage = Stage.OPEN
@@ -284,7 +288,7 @@ cdef class WebSocketProtocol(Exchange):
         http_response(status, headers)
         self.denial = (status, [h for h in headers if h[0] != b"connection"])
         self.stage = Stage.DENYING
-        self._log(status)
+        self._note_refusal("app", status)
 
     cdef _send_denial_body(self, event):
         body = bytes(event.get("body", b""))
@@ -326,7 +330,7 @@ cdef class WebSocketProtocol(Exchange):
         elif self.stage == Stage.CONNECTING or self.denial is not None:
             if error is None:
                 logger.error("ASGI callable returned without completing handshake.")
-            self._log(500)
+            self._note_refusal("server", 500)
             self.refuse(HandshakeError(500, "Internal Server Error"))
         elif self.stage == Stage.DENYING and self.denial is None:
             self._close_tcp()
@@ -336,7 +340,7 @@ cdef class WebSocketProtocol(Exchange):
     def shutdown(self):
         """Called by uvicorn when the server shuts down."""
         if self.stage == Stage.CONNECTING:
-            self._log(503)
+            self._note_refusal("server", 503)
             self.refuse(HandshakeError(503, "shutting down"))
         elif self.connection is not None:
             self.hub.drain(self._restart, self.limits.drain_window)
@@ -353,12 +357,29 @@ cdef class WebSocketProtocol(Exchange):
         return DONE
 
     cdef Done on_lost(self) except EXC:
+        self._count_end()
         self.server_state.connections.discard(self)
         self.hub.clear_deadline(self)
         self.early_bytes = None
         self.scope = None
         self.request = None
         return DONE
+
+    cdef Done _count_end(self) except EXC:
+        cdef Connection connection = self.connection
+        if connection is None:
+            if self.scope is not None and self.stage == Stage.CONNECTING:
+                self.hub.counters.abandoned += 1
+        elif connection.phase == Phase.OPEN:
+            self.hub.counters.count_close(1006, "network")
+        else:
+            by = "client" if connection.closed_by_peer else "server"
+            self.hub.counters.count_close(connection.close_code, by)
+        return DONE
+
+    cdef _note_refusal(self, str by, int status):
+        self.hub.counters.count_refusal(by, status)
+        self._log(status)
 
     cdef _log(self, outcome):
         if logger.isEnabledFor(logging.INFO):

@@ -7,6 +7,7 @@ from fastws.wire.handshake cimport UpgradeRequest
 cdef dict websocket_scope(
     UpgradeRequest request,
     object connection,
+    object counters,
     str asgi_version,
     str root_path,
     str scheme,

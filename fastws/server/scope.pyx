@@ -16,6 +16,7 @@ cdef enum:
 cdef dict websocket_scope(
     UpgradeRequest request,
     object connection,
+    object counters,
     str asgi_version,
     str root_path,
     str scheme,
@@ -29,6 +30,7 @@ cdef dict websocket_scope(
 
     Args:
         connection: what `scope["extensions"]["fastws"]` offers.
+        counters: the same, of all connections of the loop.
     """
     raw_path, _, query_string = request.target.partition(b"?")
     path = raw_path.decode("ascii")
@@ -48,7 +50,12 @@ cdef dict websocket_scope(
         "state": dict(state),
         "extensions": {
             "websocket.http.response": {},
-            "fastws": {"connection": connection, "prepare": PreparedMessage, "publish": publish},
+            "fastws": {
+                "connection": connection,
+                "counters": counters,
+                "prepare": PreparedMessage,
+                "publish": publish,
+            },
         },
     }
 

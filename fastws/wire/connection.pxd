@@ -10,6 +10,7 @@ from fastws.wire.reader cimport MessageReader, Phase
 cdef class Connection(MessageReader):
     cdef public flag observe_control    # pings and pongs are delivered, too
     cdef readonly flag close_received
+    cdef flag closed_by_peer            # its close frame came before ours
     cdef flag close_reported
     cdef readonly uint32_t controls     # pings and pongs received so far
     cdef bytes held_pong                # the newest ping's payload, while output is blocked

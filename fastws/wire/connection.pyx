@@ -110,6 +110,7 @@ cdef class Connection(MessageReader):
             self.phase = Phase.CLOSED
         else:
             self.phase = Phase.CLOSE_RECEIVED
+            self.closed_by_peer = True
             self.close_code = code
             self.close_reason = reason
         self.forget_message()

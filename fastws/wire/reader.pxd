@@ -49,6 +49,7 @@ cdef class MessageReader:
     cdef uint32_t tiny_fragments
     cdef Utf8State utf8
     cdef uint32_t messages              # completed so far: tells one slow message from many
+    cdef uint32_t payloads              # their bytes, modulo 2^32
 
     cdef readonly Inbox inbox
 

@@ -362,6 +362,7 @@ cdef class MessageReader:
 
     cdef Done _push(self, object payload, uint8_t opcode, size_t n) except EXC:
         self.messages += 1
+        self.payloads += <uint32_t>n
         # 5.5.1: after our own close frame, messages of the peer have nobody to go to.
         if self.phase == Phase.OPEN:
             self.inbox.push(payload, opcode, n)

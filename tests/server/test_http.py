@@ -26,7 +26,8 @@ class Recorder:
             while event["type"] == "http.request" and event["more_body"]:
                 event = await receive()
                 body += event.get("body", b"")
-        self.seen.append((scope | {"client": None, "server": None}, body, event["type"]))
+        own = {"client": None, "server": None, "extensions": None}
+        self.seen.append((scope | own, body, event["type"]))
         if scope["path"] == "/raise":
             raise ZeroDivisionError
         if scope["path"] == "/return":
