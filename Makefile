@@ -114,7 +114,7 @@ $(VENV)/.created:
 
 # fastws is importable in the venv from here, without being installed: that would compile it again.
 $(VENV)/.installed: $(VENV)/.created pyproject.toml
-	$(PY) .ci/requirements build project | $(PY) -m pip install --quiet --requirement /dev/stdin
+	$(PY) .ci/requirements build project metrics | $(PY) -m pip install --quiet --requirement /dev/stdin
 	pwd > $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/fastws.pth
 	touch $@
 

@@ -26,8 +26,11 @@ class Recorder:
             while event["type"] == "http.request" and event["more_body"]:
                 event = await receive()
                 body += event.get("body", b"")
-        own = {"client": None, "server": None, "extensions": None}
-        self.seen.append((scope | own, body, event["type"]))
+        # All else in the scope is as uvicorn has it.
+        extensions = scope.get("extensions", {})
+        known = {**scope, "client": None, "server": None, "extensions": {**extensions}}
+        assert set(known["extensions"].pop("fastws", {})) <= {"counters"}
+        self.seen.append((known, body, event["type"]))
         if scope["path"] == "/raise":
             raise ZeroDivisionError
         if scope["path"] == "/return":
