@@ -119,8 +119,12 @@ class Codec:
             if not (self.binary and isinstance(payload, str)):
                 raise
             bad = BadMessage("malformed", f"{self.subprotocol} is binary, and this is text")
-        # Out here the exception has no context, and so no reference to the payload.
-        raise bad
+        try:
+            # Out here the exception has no context, and so no reference to the payload.
+            raise bad
+        finally:
+            # It is in its own traceback, with all the frames, until somebody collects that.
+            del bad
 
     def encode(self, message: Any) -> str | bytes:
         """Writes a message as the payload of an ASGI event: text as str, binary as bytes."""

@@ -100,7 +100,10 @@ def parse_query(query_string: bytes, kind: type[T]) -> T:
     else:
         _check_finite(result, values)
         return result
-    raise refusal
+    try:
+        raise refusal
+    finally:
+        del refusal  # or it is in its own traceback, with all the frames
 
 
 @cache
