@@ -1,5 +1,6 @@
 """Messages between a handler and its client: the answer, receiving, sending, closing."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import suppress
@@ -337,8 +338,9 @@ class Exchange(Generic[M]):
         if self.state is not _OPEN:
             self._expect_accepted("send")
             return self._refuse_to_send()
-        if type(message) in _PLAIN_TYPES:
-            binary = type(message) is not str
+        # What templates give is a subclass of str.
+        if type(message) in _PLAIN_TYPES or isinstance(message, (str, bytes)):
+            binary = not isinstance(message, str)
         else:
             binary = self._binary
             message = self._encode(message)
@@ -404,18 +406,23 @@ class Exchange(Generic[M]):
         """
         if self.state is State.CONNECTING:
             await self.deny(403, reason or "forbidden")
-        elif self._native and self.state is State.OPEN:
+        elif self.state is State.OPEN:
             check_code(code)
             self.state = State.CLOSED
-            event = {"type": "websocket.close", "code": code, "reason": shortened(reason)}
-            with suppress(OSError):
-                await self._send(event)
-        else:
-            self.close_soon(code, reason)
-            await self._closed()
+            await self._flush()
+            self._connection.close(code, shortened(reason))
+        await self._closed()
+
+    async def _flush(self) -> None:
+        """Waits for what was published before, as long as for the answer to a close frame."""
+        member = self._member
+        if member is not None and member.outbox is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.close_timeout):
+                    await member.flush()
 
     def close_soon(self, code: int = 1000, reason: str = "") -> None:
-        """Does `close` from where nothing can be awaited; before the accept it does nothing."""
+        """Closes from where nothing can be awaited, at once; before the accept does nothing."""
         if self.state is State.OPEN:
             check_code(code)
             self.state = State.CLOSED
@@ -424,7 +431,7 @@ class Exchange(Generic[M]):
     async def _closed(self) -> None:
         """Waits until what `close_soon` has begun is sent."""
         if not self._native:
-            await self._connection.closed()
+            await self._connection.closed(self._limits.close_timeout)
 
     def _expect_accepted(self, what: str) -> None:
         if self.state in (State.CONNECTING, State.ANSWERING):

@@ -151,10 +151,12 @@ class PortableConnection:
         with suppress(Exception):
             await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
-    async def closed(self) -> None:
-        """Waits until what `close` has begun is sent."""
+    async def closed(self, patience: float) -> None:
+        """Waits until what `close` has begun is sent; gives up after so many seconds."""
         if self._closing is not None:
-            await asyncio.shield(self._closing)
+            # Also if this is cancelled, it goes on.
+            await asyncio.wait([self._closing], timeout=patience)
+            self._closing.cancel()
 
     def closing(self) -> tuple[int, str, bool]:
         """Tells how it ended: the code, the reason, whether by the closing handshake."""

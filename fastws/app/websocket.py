@@ -219,8 +219,8 @@ class WebSocket(Exchange[M]):
         traceback: TracebackType | None,
     ) -> bool:
         self.expire_at(None)
-        if self._member is not None:
-            self._member.end()
+        for room in self.rooms:
+            self.leave(room)
         try:
             return await self._finish(error)
         finally:
@@ -262,13 +262,12 @@ class WebSocket(Exchange[M]):
                 logger.error("the handler for %s failed", self._name(), exc_info=error)
                 if self.state is State.CONNECTING:
                     await self.deny(500, "internal error")
-                else:
-                    await self.close(CloseCode.INTERNAL_ERROR, "internal error")
-            case _ if self.state is State.CONNECTING:
-                # Cancelled, by a server that shuts down or by the app itself.
-                await self.deny(503, "going away")
+                self.close_soon(CloseCode.INTERNAL_ERROR, "internal error")
             case _:
-                await self.close(CloseCode.GOING_AWAY)
+                # Cancelled, by a server that shuts down or by the app itself.
+                if self.state is State.CONNECTING:
+                    await self.deny(503, "going away")
+                self.close_soon(CloseCode.GOING_AWAY)
 
     def _name(self) -> str:
         """Gives the path for a log line, without what could forge another one."""
@@ -276,7 +275,9 @@ class WebSocket(Exchange[M]):
 
     def _leave(self) -> None:
         """Gives back what others count, and lets go of what holds on to this."""
-        self._member = None
+        if self._member is not None:
+            self._member.end()
+            self._member = None
         if self._events is not None:
             self._events.finish()
         if self.user is not None and self.admission is not None:

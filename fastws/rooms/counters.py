@@ -15,7 +15,8 @@ class Counters:
             outbox, or did not let in.
         conflated: messages that a newer one of the same key has replaced in an outbox.
         disconnected: members that were closed, with 1008, since their outbox was full.
-        undelivered: messages that were in an outbox when the connection ended.
+        undelivered: messages that were in an outbox, or on their way out of it, when the
+            connection ended.
         foreign: what a broker brought that is no message of ours; it was skipped.
         seconds: time that was spent on giving messages to connections and outboxes.
     """

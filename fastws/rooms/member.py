@@ -14,9 +14,9 @@ import logging
 import secrets
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastws.limits import Limits
@@ -148,14 +148,26 @@ class Member:
         """
         if self.outbox is None:
             await self._send(event)
-            return
+        else:
+            async with self._in_line(self.outbox):
+                await self._send(event)
+
+    async def flush(self) -> None:
+        """Waits until what has been published before is sent, or it is over."""
+        if self.outbox is not None:
+            async with self._in_line(self.outbox):
+                pass
+
+    @asynccontextmanager
+    async def _in_line(self, outbox: Outbox) -> AsyncIterator[None]:
+        """Waits until all before is sent; what comes after waits until the block is done."""
         if self._turns is None:
             self._turns = deque()
         turn = asyncio.get_running_loop().create_future()
-        self._turns.append((self.outbox.last, turn))
+        self._turns.append((outbox.last, turn))
         try:
             await turn
-            await self._send(event)
+            yield
         finally:
             if self._turn is turn:
                 self._turn = None
@@ -211,6 +223,7 @@ class Member:
                 connection.on_writable = None
                 return
             if not connection.send_prepared(outbox.take()):
+                outbox.lose()
                 self.end()
                 return
         connection.on_writable = self._drain
@@ -221,7 +234,11 @@ class Member:
             while not self._let_own_go(outbox) and outbox:
                 payload = outbox.take()
                 kind = "text" if isinstance(payload, str) else "bytes"
-                await self._send({"type": "websocket.send", kind: payload})
+                try:
+                    await self._send({"type": "websocket.send", kind: payload})
+                except BaseException:
+                    outbox.lose()
+                    raise
             if self._turn is None:
                 self.outbox = None
         except Exception as error:

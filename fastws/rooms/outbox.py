@@ -83,6 +83,10 @@ class Outbox:
         self.size -= item.cost
         return item.message
 
+    def lose(self) -> None:
+        """Says that what `take` gave could not be sent."""
+        self._counters.undelivered += 1
+
     def discard(self) -> None:
         """Forgets all, since the connection is over."""
         self._counters.undelivered += len(self._items)

@@ -287,7 +287,9 @@ def _put(groups: _Groups, member: Member) -> None:
 def _pack(message: Any, groups: _Groups, exclude: Member | None, key: str | None) -> bytes:
     if key is not None and not isinstance(key, str):
         raise TypeError(f"a key is a str, not {type(key).__name__}")
-    if not isinstance(message, (str, bytes)):
+    if isinstance(message, (bytearray, memoryview)):
+        message = bytes(message)
+    elif not isinstance(message, (str, bytes)):
         message = _encode_for(groups, message)
     return _encode(_Envelope(message, 0 if exclude is None else exclude.id, key))
 

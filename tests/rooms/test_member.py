@@ -97,7 +97,7 @@ async def test_it_ends_with_the_connection() -> None:
     member.end()
     await turns(2)
     assert (tasks(), member.outbox, rooms.names()) == (0, None, [])
-    assert rooms.counters.undelivered == 2
+    assert rooms.counters.undelivered == 3
     assert member.enqueue("late", 4, None, rooms.counters)
     assert member.outbox is None
 
