@@ -77,7 +77,9 @@ async def test_disconnect(kind: str) -> None:
         assert not member.rooms
         assert member.outbox is None
         counted = app.rooms.counters
-        assert (counted.disconnected, counted.undelivered) == (1, 20)
+        # Elsewhere one more is on its way: the server has not taken it yet.
+        on_its_way = kind != "fastws"
+        assert (counted.disconnected, counted.undelivered) == (1, 20 + on_its_way)
         for other in others:
             assert numbers(await payloads(other, total)) == list(range(total))
         messages, closing = await all_payloads(peer)
