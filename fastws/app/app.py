@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import quote
 
 from fastws.app.admission import Admission
 from fastws.app.exchange import server_limits
@@ -14,7 +13,7 @@ from fastws.app.messages import Codec, JsonCodec, MessagePackCodec
 from fastws.app.metrics import Metrics
 from fastws.app.origin import OriginCheck
 from fastws.app.portable import Receive, Scope, Send
-from fastws.app.routes import Routes
+from fastws.app.routes import Routes, name_of
 from fastws.app.websocket import WebSocket
 from fastws.errors import HandshakeError
 from fastws.limits import Limits
@@ -228,7 +227,7 @@ class App:
         except HandshakeError as error:
             return refusal(error)
         except Exception:
-            logger.exception("the page for %s failed", quote(scope["path"]))
+            logger.exception("the page for %s failed", name_of(scope))
             return Response(b"internal error\n", status=500)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import quote
 
 import msgspec
 
@@ -17,6 +16,7 @@ from fastws.app.headers import Headers, parse_cookies
 from fastws.app.messages import Codec
 from fastws.app.portable import Receive, Scope, Send
 from fastws.app.query import parse_query
+from fastws.app.routes import name_of
 from fastws.closing import CLOSINGS, CloseCode
 from fastws.errors import Disconnected, HandshakeError, ProtocolError
 from fastws.limits import Limits
@@ -244,7 +244,7 @@ class WebSocket(Exchange[M]):
     async def _end_for(self, error: BaseException | None) -> None:
         match error:
             case None if self.state is State.CONNECTING:
-                logger.error("the handler for %s has not answered the handshake", self._name())
+                logger.error("the handler for %s has not answered the handshake", name_of(self.scope))
                 await self.deny(500, "internal error")
             case None:
                 await self.close()
@@ -259,7 +259,7 @@ class WebSocket(Exchange[M]):
             case ProtocolError():
                 await self.close(error.code, error.reason)
             case Exception():
-                logger.error("the handler for %s failed", self._name(), exc_info=error)
+                logger.error("the handler for %s failed", name_of(self.scope), exc_info=error)
                 if self.state is State.CONNECTING:
                     await self.deny(500, "internal error")
                 self.close_soon(CloseCode.INTERNAL_ERROR, "internal error")
@@ -268,10 +268,6 @@ class WebSocket(Exchange[M]):
                 if self.state is State.CONNECTING:
                     await self.deny(503, "going away")
                 self.close_soon(CloseCode.GOING_AWAY)
-
-    def _name(self) -> str:
-        """Gives the path for a log line, without what could forge another one."""
-        return quote(self.scope["path"])
 
     def _leave(self) -> None:
         """Gives back what others count, and lets go of what holds on to this."""
