@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv6Address
 
 from fastws.errors import HandshakeError
 from fastws.limits import Limits
@@ -16,7 +17,7 @@ class Admission:
 
     Attributes:
         total: how many there are.
-        clients: how many there are by client address.
+        clients: how many there are by client address, or network.
         users: how many there are by user.
 
     Args:
@@ -35,7 +36,11 @@ class Admission:
         """Counts a connection while the block runs.
 
         Args:
-            client: its address; None, as on a unix socket, counts only for the total.
+            client: its address, as the server says. With uvicorn that is what a trusted proxy
+                wrote into X-Forwarded-For, see its ``forwarded_allow_ips``: whoever is trusted
+                without need chooses as whom to count. Of an IPv6 address the first half counts,
+                since any customer has all that begins with it. None, as on a unix socket without
+                a proxy, counts only for the total.
 
         Raises:
             HandshakeError: 503 or 429.
@@ -43,7 +48,7 @@ class Admission:
         limit = self._limits.max_connections
         if limit is not None and self.total >= limit:
             raise HandshakeError(503, "too many connections", RETRY_AFTER)
-        host = None if client is None else client[0]
+        host = None if client is None else _network(client[0])
         with _counted(self.clients, host, self._limits.max_connections_per_client, "address"):
             self.total += 1
             try:
@@ -62,6 +67,18 @@ class Admission:
     def leave(self, user: str) -> None:
         """Ends what `enter` has begun."""
         _leave(self.users, user)
+
+
+def _network(host: str) -> str:
+    if ":" not in host:
+        return host
+    try:
+        address = IPv6Address(host)
+    except ValueError:
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return f"{IPv6Address(int(address) >> 64 << 64)}/64"
 
 
 def _enter(counts: Counter[str], key: str, limit: int | None, whose: str) -> None:

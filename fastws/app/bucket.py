@@ -40,8 +40,8 @@ class Bucket:
         self.reason = self.exceeded = ""
         self._clock = clock
         self._at = clock()
-        self._messages = BURST * (message_rate or 0)
-        self._bytes = BURST * (byte_rate or 0)
+        self._messages = _capacity(message_rate)
+        self._bytes = _capacity(byte_rate)
 
     @classmethod
     def for_limits(cls, limits: Limits) -> Self | None:
@@ -53,13 +53,14 @@ class Bucket:
     def take(self, size: int) -> bool:
         """Counts a message of `size` bytes; tells whether it is within the rates."""
         now = self._clock()
-        passed, self._at = now - self._at, now
+        # A clock that is set back gives nothing, and takes nothing away.
+        passed, self._at = max(0.0, now - self._at), now
         if (rate := self.message_rate) is not None:
-            self._messages = min(self._messages + passed * rate, BURST * rate) - 1
+            self._messages = min(self._messages + passed * rate, _capacity(rate)) - 1
             if self._messages < 0:
                 return self._exceed(rate, "messages")
         if (rate := self.byte_rate) is not None:
-            self._bytes = min(self._bytes + passed * rate, BURST * rate) - size
+            self._bytes = min(self._bytes + passed * rate, _capacity(rate)) - size
             if self._bytes < 0:
                 return self._exceed(rate, "bytes")
         return True
@@ -68,3 +69,8 @@ class Bucket:
         self.reason = f"over {rate:g} {what} in a second"
         self.exceeded = what
         return False
+
+
+def _capacity(rate: float | None) -> float:
+    # One at least: a rate of 0.1 is one message in ten seconds.
+    return max(1.0, BURST * rate) if rate else 0.0

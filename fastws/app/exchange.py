@@ -277,7 +277,8 @@ class Exchange(Generic[M]):
         yield Close(code, reason)
 
     def _event(self, opcode: int, payload: Any) -> SocketEvent:
-        self._hold_to_limits(size_of(payload))
+        if opcode <= BINARY:  # for the others the server has a rate
+            self._hold_to_limits(size_of(payload))
         return EVENTS[opcode](payload)
 
     def _read(self, opcode: int, payload: Any) -> Any:

@@ -244,7 +244,9 @@ class WebSocket(Exchange[M]):
     async def _end_for(self, error: BaseException | None) -> None:
         match error:
             case None if self.state is State.CONNECTING:
-                logger.error("the handler for %s has not answered the handshake", name_of(self.scope))
+                logger.error(
+                    "the handler for %s has not answered the handshake", name_of(self.scope)
+                )
                 await self.deny(500, "internal error")
             case None:
                 await self.close()

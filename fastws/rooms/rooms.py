@@ -260,7 +260,10 @@ def check_name(room: str) -> None:
 
     Raises:
         ProtocolError: it is empty, has more than `MAX_NAME` bytes, or is no UTF-8.
+        TypeError: it is no str.
     """
+    if not isinstance(room, str):
+        raise TypeError(f"the name of a room is a str, not {type(room).__name__}")
     try:
         size = len(room) if room.isascii() else len(room.encode())
     except UnicodeEncodeError:

@@ -55,3 +55,17 @@ def test_of_one_user() -> None:
     for user in ("ada", "ada", "bob"):
         admission.leave(user)
     assert not admission.users
+
+
+def test_of_one_network() -> None:
+    admission = Admission(Limits(max_connections_per_client=1))
+    with admission.admit(("2001:db8::1", 1)):
+        for host in ("2001:db8::2", "2001:0DB8:0:0:ffff::", "2001:db8::3%eth0"):
+            with pytest.raises(HandshakeError), admission.admit((host, 1)):
+                pass
+        with admission.admit(("2001:db8:0:1::1", 1)), admission.admit(("10.0.0.1", 1)):
+            with pytest.raises(HandshakeError), admission.admit(("::ffff:10.0.0.1", 1)):
+                pass
+            with admission.admit((":not an address", 1)), admission.admit(("", 0)):
+                assert admission.total == 5
+    assert (admission.total, +admission.clients) == (0, {})

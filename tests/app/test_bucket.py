@@ -44,3 +44,32 @@ def test_the_one_that_is_exceeded_first_counts() -> None:
     bucket = Bucket(1000, 10, Clock())
     assert not bucket.take(21)
     assert bucket.reason == "over 10 bytes in a second"
+
+
+def test_a_rate_below_one_lets_one_pass() -> None:
+    clock = Clock()
+    bucket = Bucket(0.1, None, clock)
+    assert [bucket.take(0), bucket.take(0)] == [True, False]
+    bucket = Bucket(0.1, None, clock)
+    assert bucket.take(0)
+    clock.now += 10
+    assert bucket.take(0)
+    assert not Bucket(0, None, clock).take(0)
+
+
+def test_a_clock_that_is_set_back_takes_nothing_away() -> None:
+    clock = Clock()
+    bucket = Bucket(10, 1000, clock)
+    assert bucket.take(1)
+    clock.now -= 1000
+    assert [bucket.take(1) for _ in range(20)] == [True] * 19 + [False]
+    clock.now += 1
+    assert bucket.take(1)
+
+
+def test_exactly_the_burst_and_not_one_more() -> None:
+    clock = Clock()
+    bucket = Bucket(3, 100, clock)
+    assert bucket.take(200)
+    assert not Bucket(3, 100, clock).take(201)
+    assert [bucket.take(0) for _ in range(6)] == [True] * 5 + [False]
