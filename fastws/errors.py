@@ -15,7 +15,7 @@ class Disconnected(OSError):
     """
 
     def __init__(self, code: int = 1006, reason: str = "", clean: bool = False) -> None:
-        super().__init__(f"{code} {reason}".rstrip())
+        super().__init__(f"{code} {_printable(reason)}".rstrip())
         self.code = code
         self.reason = reason
         self.clean = clean
@@ -34,7 +34,7 @@ class ProtocolError(Exception):
     """
 
     def __init__(self, code: int, reason: str) -> None:
-        super().__init__(f"{code} {reason}")
+        super().__init__(f"{code} {_printable(reason)}")
         self.code = code
         self.reason = reason
 
@@ -59,9 +59,14 @@ class HandshakeError(Exception):
         body: bytes = b"",
         fields: Mapping[str, object] | None = None,
     ) -> None:
-        super().__init__(f"HTTP {status}: {reason}")
+        super().__init__(f"HTTP {status}: {_printable(reason)}")
         self.status = status
         self.reason = reason
         self.headers = headers
         self.body = body
         self.fields = dict(fields or {})
+
+
+def _printable(text: str) -> str:
+    """Escapes what could forge a line of a log, where an exception's text ends up."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")

@@ -28,3 +28,13 @@ def test_a_handshake_error_carries_the_refusal() -> None:
     assert (error.status, error.reason, error.body) == (426, "version", b"body")
     assert error.headers == ((b"sec-websocket-version", b"13"),)
     assert str(error) == "HTTP 426: version"
+
+
+@pytest.mark.parametrize("kind", [Disconnected, ClientDisconnected, ProtocolError, HandshakeError])
+def test_a_reason_forges_no_line_of_a_log(kind: type[Exception]) -> None:
+    reason = "\x1b[31m\r\nERROR: forged\u2028\ud800 \u00e9"
+    error = kind(400, reason)
+    assert str(error).isprintable()
+    assert "\\r\\nERROR: forged\\u2028" in str(error)
+    assert error.reason == reason  # type: ignore[attr-defined]
+    assert str(kind(400, "\u00e9 \U0001f600")).endswith(" \u00e9 \U0001f600")
