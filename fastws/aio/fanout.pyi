@@ -18,7 +18,7 @@ def publish(
         exclude: a connection that does not get it.
 
     Returns:
-        The members of connections that are behind, and did not get it: those whose peer has not
-        read what it was sent, and those that are to call ``on_writable``. Connections that are
-        over are left out.
+        The members of connections that did not get it: those whose peer has not read what it
+        was sent, those that are to call ``on_writable``, and those that are lost. Connections
+        that are closing are left out.
     """

@@ -36,7 +36,11 @@ def publish(dict members not None, PreparedMessage message not None, exclude=Non
     # No app code runs in here, so nobody joins or leaves meanwhile.
     while PyDict_Next(members, &at, &key, &value):
         endpoint = <Endpoint?><object>key
-        if endpoint is exclude or endpoint.lost:
+        if endpoint is exclude:
+            continue
+        if endpoint.lost:
+            # Its app has not noticed, and never will if it does not receive.
+            behind.append(<object>value)
             continue
         if endpoint.connection is None or endpoint.connection.phase != Phase.OPEN:
             continue

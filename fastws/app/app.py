@@ -163,9 +163,7 @@ class App:
         Raises:
             HandshakeError: 401 or 403; 429 if the user has too many connections.
         """
-        if self._auth is None:
-            raise RuntimeError("there is nothing to check tokens with: App(auth=JWT(...))")
-        said: C = self._auth(ws, claims)
+        said: C = self._need_auth()(ws, claims)
         if ws.verified.subject is not None:
             ws.identify(ws.verified.subject)
         return said
@@ -176,8 +174,13 @@ class App:
         Raises:
             ProtocolError: 4401 or 1008. Not caught, it ends the connection.
         """
-        renewed: C = self._auth.refresh(ws, token, claims)
+        renewed: C = self._need_auth().refresh(ws, token, claims)
         return renewed
+
+    def _need_auth(self) -> Any:
+        if self._auth is None:
+            raise RuntimeError("there is nothing to check tokens with: App(auth=JWT(...))")
+        return self._auth
 
     # What a server calls.
 
@@ -207,7 +210,7 @@ class App:
         ws.path_params, ws.admission = params, route.admission
         ws.count_for(self.metrics.counters)
         async with ws:
-            self._origins.check(ws.headers, scope["scheme"])
+            self._origins.check(ws.headers, scope.get("scheme", "ws"))
             with route.admission.admit(ws.client):
                 await route.handler(ws)
 
@@ -223,9 +226,10 @@ class App:
             return Response(b"only GET\n", status=405, headers=((b"allow", b"GET, HEAD"),))
         page, params = found
         try:
-            return respond(await page(Request(scope, params)))
-        except HandshakeError as error:
-            return refusal(error)
+            try:
+                return respond(await page(Request(scope, params)))
+            except HandshakeError as error:
+                return refusal(error)
         except Exception:
             logger.exception("the page for %s failed", name_of(scope))
             return Response(b"internal error\n", status=500)
@@ -233,17 +237,19 @@ class App:
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The lifespan protocol: start-up, and shutdown."""
         await receive()
-        async with AsyncExitStack() as stack:
-            try:
+        phase = "startup"
+        try:
+            async with AsyncExitStack() as stack:
                 await self._start(stack, scope)
-            except Exception as error:
-                logger.exception("the start failed")
-                await send({"type": "lifespan.startup.failed", "message": str(error)})
-                return
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-            self.ready = False
-        await send({"type": "lifespan.shutdown.complete"})
+                await send({"type": "lifespan.startup.complete"})
+                phase = "shutdown"
+                await receive()
+                self.ready = False
+        except Exception as error:
+            logger.exception("the %s failed", phase)
+            await send({"type": f"lifespan.{phase}.failed", "message": str(error)})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
 
     async def _start(self, stack: AsyncExitStack, scope: Scope) -> None:
         if isinstance(self._auth, AbstractAsyncContextManager):

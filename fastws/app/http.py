@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from fastws.app.answer import Header, checked_headers
 from fastws.app.headers import Headers
 from fastws.app.portable import Scope, Send
 from fastws.app.query import parse_query
@@ -51,12 +52,18 @@ class Response(msgspec.Struct, frozen=True):
         content_type: what they are.
         status: the HTTP status.
         headers: more headers.
+
+    Raises:
+        ValueError: a header is none.
     """
 
     body: bytes
     content_type: str = TEXT
     status: int = 200
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    headers: tuple[Header, ...] = ()
+
+    def __post_init__(self) -> None:
+        checked_headers(self.headers)
 
     async def send(self, send: Send, with_body: bool) -> None:
         """Sends it; to a HEAD request without the body."""

@@ -262,7 +262,108 @@ async def test_a_start_that_fails_is_told_to_the_server(caplog: pytest.LogCaptur
 
     await app({"type": "lifespan", "state": {}}, receive, send)
     assert sent == [{"type": "lifespan.startup.failed", "message": "no database"}]
-    assert handled(caplog) == ["the start failed"]
+    assert handled(caplog) == ["the startup failed"]
+
+
+async def test_a_shutdown_that_fails_is_told_to_the_server(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = App()
+
+    @app.lifespan
+    @asynccontextmanager
+    async def live(_: App) -> AsyncIterator[None]:
+        yield
+        raise ConnectionResetError("the database is gone")
+
+    sent: list[Any] = []
+    events = iter(["lifespan.startup", "lifespan.shutdown"])
+
+    async def receive() -> dict[str, Any]:
+        return {"type": next(events)}
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+
+    await app({"type": "lifespan"}, receive, send)
+    failed = {"type": "lifespan.shutdown.failed", "message": "the database is gone"}
+    assert sent == [{"type": "lifespan.startup.complete"}, failed]
+    assert handled(caplog) == ["the shutdown failed"]
+
+
+async def test_pages_that_cannot_be_sent_are_bugs(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = App()
+
+    @app.get("/header")
+    async def header(_: Request) -> Response:
+        return Response(b"", headers=((b"x-a", b"1\r\nset-cookie: a=b"),))
+
+    @app.get("/refusal")
+    async def refusal(_: Request) -> None:
+        raise HandshakeError(403, "no", ((b"x-a", b"1\r\nset-cookie: a=b"),))
+
+    @app.get("/fields")
+    async def fields(_: Request) -> None:
+        raise HandshakeError(403, "no", fields={"a": object()})
+
+    @app.get("/json")
+    async def json(_: Request) -> Any:
+        return object()
+
+    @app.get("/sync")
+    def sync(_: Request) -> Any:
+        return "x"
+
+    names = ["header", "refusal", "fields", "json", "sync"]
+    async with run(app) as server, aiohttp.ClientSession() as http:
+        for name in names:
+            async with http.get("http://{}:{}/{}".format(*server.address, name)) as answer:
+                assert (answer.status, await answer.read()) == (500, b"internal error\n")
+    assert handled(caplog) == [f"the page for /{name} failed" for name in names]
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "DELETE", "PATCH"])
+async def test_other_methods_have_no_body_or_are_405(method: str, run: Run) -> None:
+    async with run(App()) as server, aiohttp.ClientSession() as http:
+        url = "http://{}:{}/healthz".format(*server.address)
+        async with http.request(method, url) as answer:
+            assert answer.status == (200 if method == "HEAD" else 405)
+            if method == "HEAD":
+                assert (answer.headers["content-length"], await answer.read()) == ("3", b"")
+            else:
+                assert answer.headers["allow"] == "GET, HEAD"
+
+
+def test_the_apps_own_pages_are_not_replaced_by_accident() -> None:
+    with pytest.raises(ValueError, match="there already"):
+        App().page("/healthz", Path(__file__))
+
+
+async def test_an_optional_part_of_a_scope_may_be_missing() -> None:
+    app = App()
+
+    @app.websocket("/ws")
+    async def act(ws: Socket) -> None:
+        await ws.accept()
+        assert (ws.client, ws.rooms, ws.subprotocol) == (None, frozenset(), None)
+
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(event: Any) -> None:
+        sent.append(event["type"])
+
+    scope: dict[str, Any] = {"type": "websocket", "path": "/ws", "headers": []}
+    scope["extensions"] = None
+    await app(scope, receive, send)
+    assert sent == ["websocket.accept", "websocket.close"]
+    sent.clear()
+    await app(scope | {"path": "/nowhere"}, receive, send)
+    assert sent == ["websocket.close"]
 
 
 async def test_pages(run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

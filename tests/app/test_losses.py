@@ -341,6 +341,31 @@ async def test_nobody_joins_a_room_for_ever_by_joining_late(run: Run) -> None:
     assert not app.rooms.names()
 
 
+async def test_who_has_vanished_leaves_its_rooms_though_its_handler_never_receives(
+    run: Run,
+) -> None:
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    async def act(ws: Socket) -> None:
+        await ws.accept()
+        ws.join("a")
+        arrived.set()
+        await go.wait()
+
+    app = serving(act)
+    async with run(app) as server:
+        async with connected(server.address) as peer:
+            await arrived.wait()
+            peer.reset()
+        await until(lambda: not server.connections)
+        assert app.rooms.population == 1
+        await app.rooms.publish("a", "x")
+        await until(lambda: not app.rooms.population)
+        assert app.rooms.counters.undelivered == 1
+        go.set()
+        await server.emptied()
+
+
 async def test_publishing_from_the_handler_of_a_member_that_is_being_closed(run: Run) -> None:
     async def act(ws: Socket) -> None:
         await ws.accept()
