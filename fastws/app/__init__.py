@@ -1,7 +1,8 @@
 """L4: the application layer, hand-written ASGI that runs on any server.
 
 - `app`: App: routes, pages, lifespan
-- `websocket`: WebSocket: the request, who it is, rooms, the end; `exchange`: messages both ways
+- `websocket`: WebSocket: the request, who it is, rooms, the end; `handshake`: the answer;
+  `exchange`: messages both ways; `answer`: what may be sent to a client
 - `messages`, `faults`: typed structs and their formats; what is wrong with one
 - `events`: all that a client does; `bucket`: how fast
 - `query`, `headers`, `origin`, `admission`: what is looked at before the accept

@@ -1,21 +1,21 @@
-"""Messages between a handler and its client: the answer, receiving, sending, closing."""
+"""Messages between a handler and its client: receiving, sending, closing."""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import suppress
-from enum import Enum
 from functools import cache
 from typing import Any, Generic, NoReturn, TypeVar
 
+import msgspec
 import orjson
 
-from fastws.app.answer import Header, check_code, checked_headers, denial, shortened
-from fastws.app.bearer import accepted_subprotocol
+from fastws.app.answer import check_code, shortened
 from fastws.app.bucket import Bucket
 from fastws.app.counters import CountedEvents, Counters, size_of
 from fastws.app.events import EVENTS, Close, SocketEvent
-from fastws.app.messages import BadMessage, Codec, JsonCodec
+from fastws.app.handshake import Handshake, State
+from fastws.app.messages import BadMessage, Codec
 from fastws.app.portable import (
     BINARY,
     TEXT,
@@ -32,10 +32,9 @@ from fastws.rooms import Member
 
 M = TypeVar("M")
 
-# For what is sent where no messages are declared.
-PLAIN = JsonCodec(Any)
 # Nobody looks at what is counted outside of an App.
 _UNSEEN = Counters()
+_STRUCTS = type(msgspec.Struct)
 _PLAIN_TYPES = frozenset({str, bytes, bytearray, memoryview})
 
 
@@ -45,50 +44,23 @@ def server_limits() -> Limits:
     return Limits.read(os.environ)
 
 
-class State(Enum):
-    """What may be done: before the accept, between it and the close, after it."""
-
-    CONNECTING = "before accept()"
-    ANSWERING = "while the handshake is being answered"
-    OPEN = "after accept()"
-    CLOSED = "after the end"
-
-
 _OPEN = State.OPEN
 
 
-class Exchange(Generic[M]):
-    """Messages between a handler and its client, on any ASGI server.
-
-    Attributes:
-        scope: the ASGI scope.
-        state: what may be done now.
-        codec: the format of the messages, once accepted; None for plain text and binary.
-        subprotocol: the one that was agreed on, or None.
-    """
+class Exchange(Handshake, Generic[M]):
+    """Messages between a handler and its client, on any ASGI server."""
 
     __slots__ = (
         "__weakref__",
         "_bad_messages",
-        "_binary",
         "_bucket",
-        "_codecs",
         "_connection",
         "_counters",
-        "_encode",
         "_events",
         "_extension",
         "_limits",
         "_max_size",
         "_member",
-        "_native",
-        "_own_limits",
-        "_receive",
-        "_send",
-        "codec",
-        "scope",
-        "state",
-        "subprotocol",
     )
 
     def __init__(
@@ -99,26 +71,14 @@ class Exchange(Generic[M]):
         codecs: Sequence[Codec],
         limits: Limits | None,
     ) -> None:
-        self.scope = scope
-        self.state = State.CONNECTING
-        self.codec: Codec | None = None
-        self._encode = PLAIN.encode_bytes
-        self._binary = False
-        self.subprotocol: str | None = None
-        self._codecs = codecs
-        self._own_limits = limits
+        super().__init__(scope, receive, send, codecs, limits)
         self._limits = limits or server_limits()
-        extension = (scope.get("extensions") or {}).get("fastws")
-        self._native = extension is not None
         self._counters = _UNSEEN
         self._events: CountedEvents | None = None
-        if extension is None:
+        if self._native is None:
             self._events = CountedEvents(receive, send, _UNSEEN.portable)
-            receive, send = self._events.receive, self._events.send
-            extension = portable_extension(receive, send)
-        self._receive = receive
-        self._send = send
-        self._extension = extension
+            self._receive, self._send = self._events.receive, self._events.send
+        self._extension = self._native or portable_extension(self._receive, self._send)
         self._connection: Any = self._extension["connection"]
         self._bad_messages = 0
         self._bucket = Bucket.for_limits(self._limits)
@@ -135,98 +95,6 @@ class Exchange(Generic[M]):
         else:
             self._events.counters = counters.portable
             counters.server = counters.portable
-
-    # The answer.
-
-    async def accept(
-        self,
-        subprotocol: str | None = None,
-        headers: Iterable[Header] = (),
-    ) -> None:
-        """Answers the handshake with 101.
-
-        Args:
-            subprotocol: one that the client offered. By default, that of the first format that
-                it offered and the messages have.
-            headers: more headers for the answer.
-
-        Raises:
-            Disconnected: the client did not wait for it.
-            ValueError: the client did not offer that, or a header is none.
-        """
-        event: dict[str, Any] = {"type": "websocket.accept", "headers": checked_headers(headers)}
-        if subprotocol is not None and subprotocol not in self.scope.get("subprotocols", ()):
-            # RFC 6455 4.2.2: it "MUST be one of the values that the client offered".
-            raise ValueError(f"the client did not offer the subprotocol {subprotocol!r}")
-        await self._connect("accept")
-        self._choose_codec(subprotocol)
-        if self.subprotocol is not None:
-            event["subprotocol"] = self.subprotocol
-        if self._native:
-            event["fastws"] = {"raw": self.codec is not None}
-            if self._own_limits is not None:
-                event["fastws"]["limits"] = self._own_limits
-        await self._answer(event)
-        self.state = State.OPEN
-
-    async def _connect(self, what: str) -> None:
-        """Takes the first event, which says that there is a client, and the right to answer."""
-        if self.state is not State.CONNECTING:
-            raise RuntimeError(f"{what}() {self.state.value}")
-        self.state = State.ANSWERING
-        try:
-            event = await self._receive()
-        except BaseException:
-            # Cancelled, and nothing has been answered yet.
-            self.state = State.CONNECTING
-            raise
-        if event["type"] != "websocket.connect":
-            self.state = State.CLOSED
-            raise Disconnected()
-
-    def _choose_codec(self, subprotocol: str | None) -> None:
-        by_name = {codec.subprotocol: codec for codec in self._codecs}
-        if subprotocol is None:
-            offered = self.scope.get("subprotocols", ())
-            known = (name for name in offered if name in by_name)
-            # What came with a token says nothing about messages, but wants an answer, too.
-            subprotocol = next(known, None) or accepted_subprotocol(self.scope)
-        self.subprotocol = subprotocol
-        if self._codecs:
-            self.codec = by_name.get(subprotocol or "", self._codecs[0])
-            self._encode, self._binary = self.codec.encode_bytes, self.codec.binary
-
-    async def deny(
-        self,
-        status: int,
-        reason: str,
-        headers: Iterable[Header] = (),
-        **fields: Any,
-    ) -> None:
-        """Answers the handshake with an HTTP error that has a JSON body.
-
-        A server without denial responses (an ASGI extension) answers 403, whatever the status.
-
-        Raises:
-            Disconnected: the client did not wait for it.
-            TypeError: the fields cannot be JSON.
-            ValueError: the status is none, or a header is none.
-        """
-        events = denial(status, reason, headers, fields)
-        if "websocket.http.response" not in (self.scope.get("extensions") or {}):
-            events = [{"type": "websocket.close"}]
-        await self._connect("deny")
-        self.state = State.CLOSED
-        for event in events:
-            await self._answer(event)
-
-    async def _answer(self, event: dict[str, Any]) -> None:
-        """Sends an event of the handshake; every server has its own way to say that it is over."""
-        try:
-            await self._send(event)
-        except (OSError, RuntimeError):
-            self.state = State.CLOSED
-            raise Disconnected from None
 
     # Receiving.
 
@@ -339,9 +207,11 @@ class Exchange(Generic[M]):
         if self.state is not _OPEN:
             self._expect_accepted("send")
             return self._refuse_to_send()
-        # What templates give is a subclass of str.
-        if type(message) in _PLAIN_TYPES or isinstance(message, (str, bytes)):
-            binary = not isinstance(message, str)
+        kind = type(message)
+        # What templates give is a subclass of str. A struct is not asked: that would cost as
+        # much as encoding it (benchmarks, typed).
+        if kind in _PLAIN_TYPES or (type(kind) is not _STRUCTS and issubclass(kind, (str, bytes))):
+            binary = not issubclass(kind, str)
         else:
             binary = self._binary
             message = self._encode(message)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, cast
 
 from fastws.errors import Disconnected
 
@@ -50,46 +50,39 @@ class PortableConnection:
 
     async def next(self) -> Event | None:
         """Receives the next message; None once it is over."""
-        async with self._turn:
-            while self._end is None and self._unsent:
-                # What was not waited for then is waited for now.
-                await self._send_next()
-            if self._end is not None:
-                await let_others_go_first()
-                return None
-            event = await self._receive_unless_closed()
-            if event is None or event["type"] == "websocket.receive":
-                return event
-            self._end = self._end or end_of(event)
-            return None
-
-    async def _send_next(self) -> None:
+        await self._turn.acquire()
         try:
-            await self.send(self._unsent[0])
-        except Disconnected:
-            self._unsent.clear()
-        else:
-            del self._unsent[0]
-
-    async def _receive_unless_closed(self) -> Event | None:
-        """Receives an event, or None if `close` is called meanwhile.
-
-        granian does not close while somebody receives. So who receives is cancelled, and not a
-        task in between, which would cost as much as the rest.
-        """
-        task = asyncio.current_task()
-        assert task is not None
-        requests = task.cancelling()
-        self._receiver = task
-        try:
-            return await self._receive()
+            if self._unsent or self._end is not None:
+                await self._send_unsent()
+                if self._end is not None:
+                    await let_others_go_first()
+                    return None
+            self._receiver = task = cast(asyncio.Task[Any], asyncio.current_task())
+            requests = task.cancelling()
+            event = await self._receive()
         except asyncio.CancelledError:
-            # If somebody else has cancelled it, too, that counts.
-            if self._closing is None or task.uncancel() > requests:
+            # By `close`, since granian does not close while somebody receives. If somebody else
+            # has cancelled it, too, that counts.
+            if self._closing is None or self._receiver is None or task.uncancel() > requests:
                 raise
             return None
         finally:
             self._receiver = None
+            self._turn.release()
+        if event["type"] == "websocket.receive":
+            return event
+        self._end = self._end or end_of(event)
+        return None
+
+    async def _send_unsent(self) -> None:
+        """Waits now for what was not waited for when it was sent."""
+        while self._unsent and self._end is None:
+            try:
+                await self.send(self._unsent[0])
+            except Disconnected:
+                self._unsent.clear()
+            else:
+                del self._unsent[0]
 
     # Sending.
 

@@ -11,7 +11,8 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from fastws.app.admission import Admission
-from fastws.app.exchange import PLAIN, Exchange, M, State
+from fastws.app.exchange import Exchange, M
+from fastws.app.handshake import PLAIN, State
 from fastws.app.headers import Headers, parse_cookies
 from fastws.app.messages import Codec
 from fastws.app.portable import Receive, Scope, Send
@@ -154,7 +155,7 @@ class WebSocket(Exchange[M]):
     async def accept(
         self, subprotocol: str | None = None, headers: Iterable[tuple[bytes, bytes]] = ()
     ) -> None:
-        """Answers the handshake with 101; see `Exchange.accept`."""
+        """Answers the handshake with 101; see `Handshake.accept`."""
         await super().accept(subprotocol, headers)
         self.expire_at(self._expires_at)
 
@@ -179,7 +180,7 @@ class WebSocket(Exchange[M]):
         if self._member is None:
             self._member = Member(
                 self._send if self._native else self._connection.send,
-                self._extension if self._native else None,
+                self._native,
                 codec=self.codec or PLAIN,
                 limits=self._limits,
                 policy=self._policy,
