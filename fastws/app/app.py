@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -209,9 +209,11 @@ class App:
         )
         ws.path_params, ws.admission = params, route.admission
         ws.count_for(self.metrics.counters)
-        async with ws:
-            self._origins.check(ws.headers, scope.get("scheme", "ws"))
-            with route.admission.admit(ws.client):
+        # It counts until the close is done, which may take a while.
+        with ExitStack() as counted:
+            async with ws:
+                self._origins.check(ws.headers, scope.get("scheme", "ws"))
+                counted.enter_context(route.admission.admit(ws.client))
                 await route.handler(ws)
 
     async def _serve_page(self, scope: Scope, send: Send) -> None:

@@ -199,36 +199,39 @@ class Rooms:
             return
         try:
             envelope = _decode(payload)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
             self.counters.foreign += 1
             return
         self.counters.published += 1
         excluded = self._members.get(envelope.sender)
+        slow: list[Member] = []
         for group in tuple(groups.values()):
-            encoded = envelope.payload
+            encoded: Any = envelope.payload
             if isinstance(encoded, dict) and group.codec is not None:
                 encoded = encoded.get(group.codec.subprotocol)
-            if not isinstance(encoded, (str, bytes)):
+            if isinstance(encoded, (str, bytes)):
+                slow += self._deliver(group, encoded, excluded, envelope.key)
+            else:
                 self.counters.foreign += 1
-                continue
-            self._deliver(group, encoded, excluded, envelope.key)
+        # Not before all others have it: what an app does then may be to publish, too.
+        for member in slow:
+            self.counters.disconnected += 1
+            member.close(CloseCode.POLICY_VIOLATION, "slow consumer")
         self.counters.seconds += perf_counter() - start
 
     def _deliver(
         self, group: _Group, payload: str | bytes, exclude: Member | None, key: str | None
-    ) -> None:
+    ) -> list[Member]:
+        """Sends a message to a group; gives those that are to be closed."""
         message = group.prepare(payload)
         place = None if exclude is None else exclude.place
         self.counters.deliveries += len(group.members) - (place in group.members)
         behind = group.publish(group.members, message, place)
         if not behind:
-            return
+            return []
         self.counters.queued += len(behind)
         size = len(payload.encode() if isinstance(payload, str) else payload)
-        for member in behind:
-            if not member.enqueue(message, size, key, self.counters):
-                self.counters.disconnected += 1
-                member.close(CloseCode.POLICY_VIOLATION, "slow consumer")
+        return [m for m in behind if not m.enqueue(message, size, key, self.counters)]
 
     # Everybody.
 

@@ -19,7 +19,7 @@ from tests.app.conftest import Run, connect
 from tests.app.test_app import ended
 from tests.app.test_ends import serving
 from tests.rooms.serving import turns
-from tests.server.peer import Peer, close, connected, text
+from tests.server.peer import Peer, close, connected, tcp, text, upgrade
 from tests.server.serving import until
 
 Socket = WebSocket[Any]
@@ -286,6 +286,26 @@ async def test_a_close_waits_for_who_is_behind_but_not_for_ever(run: Run) -> Non
         slow.go.set()
         await until(lambda: slow.app.rooms.counters.undelivered)
     assert slow.app.rooms.population == 0
+
+
+async def test_a_connection_counts_until_its_close_is_done(run: Run) -> None:
+    slow = Slow(limits=Limits(max_connections=1, close_timeout=20))
+    async with slow.blocked(run) as (peer, count):
+        await slow.app.rooms.publish("a", str(count))
+        slow.go.set()
+        await until(lambda: not slow.app.rooms.names())
+        address = peer.socket.getpeername()
+        assert (await refused_at(address))[0] == 503
+        assert await received(peer) == (list(range(count + 1)), (1000, ""))
+        await peer.send(close(1000))
+
+
+async def refused_at(address: Any) -> tuple[int, bytes]:
+    """Connects in vain; gives status and body."""
+    async with tcp(address) as peer:
+        await peer.send(upgrade())
+        head = await peer.head()
+        return head.status, await peer.gone()
 
 
 async def test_who_is_behind_by_more_than_its_limit_is_closed_and_told(

@@ -1,9 +1,11 @@
 """Who is where: both maps agree, whoever joins and leaves, and nothing stays."""
 
+import asyncio
 import gc
 import weakref
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -168,13 +170,48 @@ def test_any_number_of_rooms() -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", b"\xff", b"\xc1", b"{}", b"\x93\x01\x00\xc0", b"\x91\xa1x\x00", b"\x92\xa1x\xa1x"],
+    [
+        b"",
+        b"\xff",
+        b"\xc1",
+        b"{}",
+        b"\x93\x01\x00\xc0",
+        b"\x91\xa1x\x00",
+        b"\x92\xa1x\xa1x",
+        b"\x91\xa2\xff\xfe",  # no UTF-8
+        b"\x93\xa1x\x00\xa1\xff",
+        b"\x91" * 100_000,  # deep
+        b"\x91" + b"\x81\xa1a" * 100_000,
+    ],
 )
 def test_what_is_foreign_is_counted_and_skipped(payload: bytes) -> None:
     rooms = Rooms()
     rooms.join(Member(ignore), "room")
     rooms.on_message("room", payload)
     assert rooms.counters.foreign == 1
+
+
+async def test_who_is_closed_for_being_slow_publishes_behind_what_it_was_slow_for() -> None:
+    rooms = Rooms()
+    sent: list[tuple[str, str]] = []
+    tasks = []
+
+    def closing(code: int, reason: str) -> None:
+        tasks.append(asyncio.ensure_future(rooms.publish("room", "it has gone")))
+        rooms.on_message("room", msgspec.msgpack.encode(["and at once"]))
+
+    def member(name: str, **options: Any) -> Member:
+        async def send(event: dict[str, Any]) -> None:
+            sent.append((name, event["text"]))
+
+        return Member(send, **options)
+
+    rooms.join(member("slow", limits=Limits(max_outbox_messages=0), close=closing), "room")
+    rooms.join(member("other"), "room")
+    await rooms.publish("room", "news")
+    await asyncio.wait(tasks)
+    await asyncio.sleep(0)
+    assert sent == [("other", text) for text in ("news", "and at once", "it has gone")]
 
 
 def test_a_member_is_freed_without_the_garbage_collector() -> None:
