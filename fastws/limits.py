@@ -56,7 +56,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             `fastws.App`, for each of their routes.
         max_byte_rate: the same in bytes of payload.
         max_bad_messages: messages in a row that are not of a declared type. Then: 1008.
-        max_connections_per_client: open connections of one client address. Above it: 429.
+        max_connections_per_client: open connections of one client address, or of one IPv6
+            network of 64 bits. Above it: 429. (Whose address a proxy tells is believed by
+            uvicorn's ``forwarded_allow_ips``.)
         max_connections_per_user: the same of one user. Above it: 429.
     """
 

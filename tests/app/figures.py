@@ -8,7 +8,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from fastws.app.app import App
-from fastws.app.exchange import State
+from fastws.app.handshake import State
 from fastws.app.websocket import WebSocket
 from tests.server.serving import Running
 
