@@ -136,7 +136,12 @@ class Member:
         if self.outbox is not None:
             return self.outbox.put(message, size, key)
         self.outbox = Outbox(self.limits, self.policy, counters)
-        fits = self.outbox.put(message, size, key)
+        if self._connection is None:
+            # Which says nothing about whether it is behind.
+            self.outbox.put_first(message, size, key)
+            fits = True
+        else:
+            fits = self.outbox.put(message, size, key)
         self._go_on()
         return fits
 

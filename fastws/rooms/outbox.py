@@ -71,11 +71,15 @@ class Outbox:
             False if it does not fit and the member is to be closed; all is as it was before.
         """
         cost = size + ITEM_COST
-        if key is None or self._policy != "latest-by-key":
-            return self._append(None, message, cost)
-        if key in self._items:
+        if self._policy != "latest-by-key":
+            key = None
+        if key is not None and key in self._items:
             return self._replace(key, message, cost)
         return self._append(key, message, cost)
+
+    def put_first(self, message: Any, size: int, key: str | None = None) -> None:
+        """Adds a message to an empty outbox, however large: of a member who is not behind."""
+        self._add(None if self._policy != "latest-by-key" else key, message, size + ITEM_COST)
 
     def take(self) -> Any:
         """Removes the next message and gives it; the outbox must not be empty."""
@@ -103,10 +107,13 @@ class Outbox:
                 self._counters.dropped += 1
                 return True
             return False
+        self._add(key, message, cost)
+        return True
+
+    def _add(self, key: str | None, message: Any, cost: int) -> None:
         self.last += 1
         self._items[self.last if key is None else key] = _Item(message, cost, self.last)
         self.size += cost
-        return True
 
     def _replace(self, key: str, message: Any, cost: int) -> bool:
         old = self._items[key]

@@ -6,6 +6,7 @@ here have. All this is synchronous with the memory broker: who is in the room wh
 called gets the message, who joins later does not, and publishing never waits for a peer.
 """
 
+import asyncio
 from time import perf_counter
 from typing import Any
 
@@ -17,9 +18,13 @@ from fastws.rooms.brokers.base import Broker
 from fastws.rooms.brokers.memory import MemoryBroker
 from fastws.rooms.counters import Counters
 from fastws.rooms.member import NO_ROOMS, Member
+from fastws.rooms.outbox import ITEM_COST
 
 # Enough for a path or two identifiers, and what NATS and Redis take without a second thought.
 MAX_NAME = 200
+# Bytes that may be published before those who send them to members on other servers get their turn;
+# each message counts 256 more, as in an outbox.
+TURN_SIZE = 128 * 1024
 # The channel of broadcasts; no room can have this name.
 EVERYBODY = ""
 
@@ -46,10 +51,12 @@ _decode = msgspec.msgpack.Decoder(_Envelope).decode
 class _Group:
     """The members of a room that get the same bytes, in the order in which they joined."""
 
-    __slots__ = ("codec", "members", "prepare", "publish")
+    __slots__ = ("codec", "has_tasks", "members", "prepare", "publish")
 
     def __init__(self, like: Member) -> None:
         self.codec = like.codec
+        # Whether it takes tasks to send to them, as on other servers than ours.
+        self.has_tasks = like.place is like
         self.prepare = like.prepare
         self.publish = like.publish
         # By what `publish` looks at: the connections, on our server.
@@ -80,6 +87,8 @@ class Rooms:
         self._rooms: dict[str, _Groups] = {}
         # Those who are in a room, by id.
         self._members: dict[int, Member] = {}
+        # Bytes that tasks of members are to send, since they had a turn.
+        self._since_turn = 0
 
     async def start(self) -> None:
         """Connects the broker."""
@@ -183,6 +192,7 @@ class Rooms:
         if groups is None:
             check_name(room)
         await self.broker.publish(room, _pack(message, groups or {}, exclude, key))
+        await self._give_turn()
 
     async def broadcast(
         self, message: Any, *, exclude: Member | None = None, key: str | None = None
@@ -190,6 +200,13 @@ class Rooms:
         """Sends a message to all who are in any room, once; else like `publish`."""
         groups = self._everybody()
         await self.broker.publish(EVERYBODY, _pack(message, groups, exclude, key))
+        await self._give_turn()
+
+    async def _give_turn(self) -> None:
+        """Lets those send who are to, so that a burst does not make them seem to be behind."""
+        if self._since_turn >= TURN_SIZE:
+            self._since_turn = 0
+            await asyncio.sleep(0)
 
     def on_message(self, channel: str, payload: bytes) -> None:
         """Takes a message from the broker to the members that are here."""
@@ -231,6 +248,8 @@ class Rooms:
             return []
         self.counters.queued += len(behind)
         size = len(payload.encode() if isinstance(payload, str) else payload)
+        if group.has_tasks:
+            self._since_turn += size + ITEM_COST
         return [m for m in behind if not m.enqueue(message, size, key, self.counters)]
 
     # Everybody.

@@ -408,3 +408,43 @@ async def test_publishing_from_the_handler_of_a_member_that_is_being_closed(run:
         assert await ws.recv(timeout=5) == "in"
         assert await ended(server) == (4000, "kicked")
         assert await ws.recv(timeout=5) == "farewell"
+
+
+async def test_a_burst_to_members_who_keep_up_costs_nobody_the_connection(run: Run) -> None:
+    app = App()
+
+    @app.websocket("/ws")
+    async def act(ws: Socket) -> None:
+        await ws.accept()
+        ws.join("a")
+        await ws.send("in")
+        async for message in ws:
+            for i in range(int(message)):
+                await ws.publish("a", f"{i:<500}")
+
+    async with run(app) as server, connect(server) as one, connect(server) as two:
+        assert await one.recv(timeout=5) == await two.recv(timeout=5) == "in"
+        await two.send("5000")
+        for i in range(5000):
+            assert int(await one.recv(timeout=5)) == i
+    assert app.rooms.counters.disconnected == 0
+
+
+async def test_a_message_larger_than_an_outbox_reaches_who_keeps_up(run: Run) -> None:
+    app = App()
+
+    @app.websocket("/ws")
+    async def act(ws: Socket) -> None:
+        await ws.accept()
+        ws.join("a")
+        async for message in ws:
+            await app.rooms.publish("a", "x" * int(message))
+            await ws.send("sent")
+
+    options = {"limits": Limits.for_messages(4_000_000), "compression": False}
+    async with run(app) as server, connect(server, **options) as ws:
+        for _ in range(3):
+            await ws.send("3000000")
+            assert len(await ws.recv(timeout=5)) == 3_000_000
+            assert await ws.recv(timeout=5) == "sent"
+    assert app.rooms.counters.disconnected == 0

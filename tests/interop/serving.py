@@ -55,7 +55,8 @@ def debug_asyncio() -> asyncio.AbstractEventLoop:
 
 
 def _debug(loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
-    loop.set_debug(True)
+    # Not before it runs: on CPython 3.11, uvicorn turns that off once it has the loop.
+    loop.call_soon(loop.set_debug, True)
     return loop
 
 
