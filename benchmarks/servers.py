@@ -99,14 +99,14 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def asgi(name: str, app: str, http: str, ws: str) -> Peer:
+def asgi(name: str, app: str, http: str, ws: str, *options: str) -> Peer:
     """An app on uvicorn with these two protocol classes, everything else the same."""
     # -P and --app-dir: neither the current directory nor an unbuilt fastws/ in it is imported.
     command = [sys.executable, "-P", "-m", "uvicorn", app, "--app-dir", str(HERE)]
     command += ["--http", http, "--ws", ws, "--ws-per-message-deflate", "false"]
     command += ["--loop", "uvloop", "--lifespan", "off", "--log-level", "warning"]
     command += ["--no-access-log", "--timeout-graceful-shutdown", "5"]
-    return Peer(name, lambda port: [*command, "--port", str(port)])
+    return Peer(name, lambda port: [*command, *options, "--port", str(port)])
 
 
 OURS = ("fastws.server:HttpProtocol", "fastws.server:WebSocketProtocol")

@@ -441,7 +441,7 @@ async def test_a_message_larger_than_an_outbox_reaches_who_keeps_up(run: Run) ->
             await app.rooms.publish("a", "x" * int(message))
             await ws.send("sent")
 
-    options = {"limits": Limits.for_messages(4_000_000), "compression": False}
+    options: Any = {"limits": Limits.for_messages(4_000_000), "compression": False}
     async with run(app) as server, connect(server, **options) as ws:
         for _ in range(3):
             await ws.send("3000000")

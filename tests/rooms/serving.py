@@ -74,12 +74,20 @@ class Hall:
 
 
 @asynccontextmanager
-async def hall(kind: str = "fastws", **options: Any) -> AsyncIterator[Hall]:
-    """Serves a `Hall`; the options are those of its members."""
+async def hall(
+    kind: str = "fastws", *, silence: float | None = None, **options: Any
+) -> AsyncIterator[Hall]:
+    """Serves a `Hall`; the options are those of its members.
+
+    Args:
+        kind: "hidden" is our server, of which members do not know.
+        silence: seconds after which a silent peer is pinged, and again until it is dead.
+    """
     app = Hall(hidden=kind == "hidden", options=options)
-    limits = Limits(ping_interval=None, close_timeout=0.2)
-    classes = KINDS["uvicorn" if kind == "uvicorn" else "fastws"]
-    async with running(app, limits, **classes) as app.server:
+    limits = Limits(ping_interval=silence, ping_timeout=silence, close_timeout=0.2)
+    settings: dict[str, Any] = {**KINDS["uvicorn" if kind == "uvicorn" else "fastws"]}
+    settings |= {"ws_ping_interval": silence, "ws_ping_timeout": silence}
+    async with running(app, limits, **settings) as app.server:
         yield app
 
 

@@ -102,6 +102,18 @@ async def test_a_connection_that_is_gone_harms_nobody(kind: str) -> None:
         assert await payloads(peer, 2) == [b"x", b"x"]
 
 
+async def test_a_connection_that_ends_before_the_turn_does(kind: str) -> None:
+    async with hall(kind) as app, crowd(app, 1) as (peer,):
+        before = set(app.server.connections)
+        async with app.enter() as (other, member):
+            (protocol,) = set(app.server.connections) - before
+            protocol.transport.abort()
+            await app.rooms.publish("room", "x")
+            assert await payloads(peer, 1) == [b"x"]
+            await until(lambda: member.ended)
+            assert b"x" not in await other.gone()
+
+
 class Upper:
     """A codec that writes text, and counts."""
 

@@ -151,6 +151,9 @@ async def test_who_closes_may_change_the_room_meanwhile() -> None:
     for options in ({"limits": limits, "close": close}, {}, {}):
         members.append(Member(wire, **options))  # type: ignore[arg-type]
         rooms.join(members[-1], "room")
+    # The first is on its way, whoever reads or not.
+    await rooms.publish("room", "x")
+    assert rooms.members("room") == members
     await rooms.publish("room", "x")
     assert rooms.members("room") == [members[1], late]
     # It was in the room when this was published.
@@ -209,8 +212,53 @@ async def test_text_counts_its_bytes() -> None:
 
 async def test_counters_are_shared_by_all_members() -> None:
     counters = Counters()
-    members = [Member(Wire(), policy="drop-newest", limits=Limits(max_outbox_messages=0))] * 2
-    for member in members:
+    limits = Limits(max_outbox_messages=0)
+    for member in [Member(Wire(), policy="drop-newest", limits=limits) for _ in range(2)]:
+        # The first is on its way.
+        assert member.enqueue("x", 1, None, counters)
         assert member.enqueue("x", 1, None, counters)
     assert counters.dropped == 2
     await turns(2)
+
+
+class Connection:
+    """What a member needs of the server's extension; takes messages unless it is blocked."""
+
+    def __init__(self, sent: list[Any]) -> None:
+        self.blocked = True
+        self.on_writable: Any = None
+        self.sent = sent
+
+    def send_prepared(self, message: Any) -> bool:
+        self.sent.append(message)
+        return True
+
+    def resume(self) -> None:
+        self.blocked = False
+        callback, self.on_writable = self.on_writable, None
+        callback()
+
+
+async def test_nothing_overtakes_an_own_message_that_takes_its_time() -> None:
+    """A middleware may let its turn take many of the loop's."""
+    wire = Wire()
+    connection = Connection(wire.sent)
+    extension = {"connection": connection, "prepare": str, "publish": lambda *args: ["behind"]}
+    member = Member(wire, extension)
+    counters = Counters()
+    assert member.enqueue("one", 3, None, counters)
+    wire.open.clear()
+    own = asyncio.create_task(member.send({"type": TEXT, "text": "own"}))
+    await turns(2)
+    assert member.enqueue("two", 3, None, counters)
+    connection.resume()
+    await turns(2)
+    # It is blocked once more, and goes on, while the own message is on its way.
+    connection.resume()
+    assert member.enqueue("three", 5, None, counters)
+    assert wire.sent == ["one"]
+    wire.open.set()
+    await own
+    assert wire.sent == ["one", "own", "two", "three"]
+    assert connection.on_writable is None
+    assert member.outbox is None
