@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: every figure that fastws promises, as one Markdown table."""
+"""`python -m benchmarks`: the figures that fastws promises, as one Markdown table."""
 
 import argparse
 import json
@@ -7,8 +7,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.figures import SECTIONS, Plan, not_measured
-from benchmarks.servers import LOAD_CORE, PEERS, SERVER_CORE, NotMeasuredError
+from benchmarks.figures import QUICK, SECTIONS, Plan, not_measured
+from benchmarks.roster import SUBJECTS
+from benchmarks.servers import LOAD_CORE, SERVER_CORE, NotMeasuredError
 from benchmarks.table import Row, head
 
 
@@ -18,18 +19,18 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only",
         type=lambda text: text.split(","),
-        default=list(SECTIONS),
+        default=list(QUICK),
         metavar="A,B",
-        help=f"sections to measure, of {','.join(SECTIONS)}",
+        help=f"of {','.join(SECTIONS)} ({','.join(QUICK)})",
     )
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each server (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each server (%(default)s)")
     parser.add_argument(
-        "--seconds", type=float, default=1.5, help="length of each run (%(default)s)"
+        "--seconds", type=float, default=0.6, help="length of each run (%(default)s)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="everything measured, as JSON")
     parser.add_argument(
         "--subject",
-        choices=PEERS,
+        choices=SUBJECTS,
         default="fastws",
         help="the server to look at; `uvicorn` is a control, its ratios to itself are the noise",
     )
@@ -42,7 +43,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Print the table; status 1 if an echo was wrong or nothing could be measured."""
     options = arguments()
-    plan = Plan(PEERS[options.subject], options.rounds, options.seconds)
+    plan = Plan(SUBJECTS[options.subject], options.rounds, options.seconds)
     # 5,000 connections: both ends inherit what this process may open.
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -56,6 +57,7 @@ def main() -> int:
             for row in SECTIONS[section](plan):
                 rows.append(row)
                 print(row, flush=True)
+                failed |= row.failed
         except (NotMeasuredError, RuntimeError) as reason:
             print(not_measured(section, reason), flush=True)
             failed |= isinstance(reason, RuntimeError)

@@ -1,25 +1,25 @@
 """What is measured: each section runs the servers in turn and yields rows of the table."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from statistics import median
 
 from benchmarks import load, measures
-from benchmarks.servers import (
+from benchmarks.roster import (
     BROADCAST,
-    BUILD,
     BUN,
     BUN_PUBLISH,
-    FANOUT_PEERS,
+    BUN_TYPED,
+    FANOUT_SUBJECTS,
+    FASTAPI_TYPED,
+    FASTWS_TYPED,
     FLOOR,
     UVICORN,
     UVICORN_LOOP,
     UVICORN_ROOMS,
-    NotMeasuredError,
-    Peer,
-    Server,
 )
+from benchmarks.runs import Entry, interleave
+from benchmarks.servers import BUILD, Peer, Server
 from benchmarks.table import Ratios, Row, holds, short
 
 KIB = 1024
@@ -45,86 +45,98 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Rival:
+    """Who is compared with the subject.
+
+    Attributes:
+        peer: the server.
+        wanted: the ratio that is wanted, of rates or, if it says so, per CPU second.
+        load: what the load generator does, if it is not the same as for the subject.
+    """
+
+    peer: Peer
+    wanted: str = ""
+    load: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Race:
-    """A figure with a rate: what the load generator does, and which ratio is wanted of whom."""
+    """A figure with a rate: what the load generator does, and who runs."""
 
     figure: str
     load: tuple[str, ...]
-    wanted: tuple[tuple[Peer, str], ...]
-    per_cpu_second: bool = False
+    rivals: tuple[Rival, ...]
 
 
 ECHOES = (
     Race(
         "echo, 64 B, 100 connections, 1 in flight",
         ("echo", "-c", "100", "-d", "1", "-s", "64"),
-        ((UVICORN, ">= 3"), (BUN, ">= 0.75"), (FLOOR, "")),
+        (Rival(UVICORN, ">= 3"), Rival(BUN, ">= 0.75"), Rival(FLOOR)),
     ),
     Race(
         "echo, 64 B, 100 connections, 16 in flight",
         ("echo", "-c", "100", "-d", "16", "-s", "64"),
-        ((UVICORN, ">= 12"), (BUN, ">= 0.7"), (FLOOR, "")),
+        (Rival(UVICORN, ">= 12"), Rival(BUN, ">= 0.7"), Rival(FLOOR)),
     ),
     Race(
         "echo, 16 KiB, 50 connections, 1 in flight",
         ("echo", "-c", "50", "-d", "1", "-s", "16384"),
-        ((UVICORN, ">= 1.8"), (BUN, "")),
+        (Rival(UVICORN, ">= 1.8"), Rival(BUN)),
     ),
 )
+CHAT = '{"type":"Chat","content":"hello to all, number ####"}'
+SAID = '{"type":"Said","user":"ada","content":"hello to all, number ####"}'
+TYPED_ECHO = ("echo", "-c", "100", "-d", "16", "-m", CHAT)
+TYPED_LOAD = (*TYPED_ECHO, "-r", SAID)
 FANOUT = Race(
     "fan-out, 128 B, to 500 subscribers, 4 in flight",
     ("fanout", "-c", "500", "-d", "4", "-s", "128"),
-    ((UVICORN_LOOP, ">= 4"), (BROADCAST, ">= 2"), (BUN_PUBLISH, ""), (UVICORN_ROOMS, "")),
+    (
+        Rival(UVICORN_LOOP, ">= 4"),
+        Rival(BROADCAST, ">= 2"),
+        Rival(BUN_PUBLISH),
+        Rival(UVICORN_ROOMS),
+    ),
 )
 HANDSHAKES = Race(
     "handshakes, 64 at a time",
     ("handshake", "-c", "64"),
-    ((UVICORN, ">= 4 per CPU second"),),
-    per_cpu_second=True,
+    (Rival(UVICORN, ">= 4 per CPU second"),),
 )
 HTTP = Race(
     "plain HTTP, GET, keep-alive, 100 connections",
     ("http", "-c", "100"),
-    ((UVICORN, ">= 0.95"),),
+    (Rival(UVICORN, ">= 0.95"),),
 )
 
 
 def race(plan: Plan, figure: Race) -> Iterator[Row]:
-    """All servers run; the load goes to one after the other, round after round."""
-    with ExitStack() as stack:
-        servers = {plan.subject.name: stack.enter_context(plan.subject.run())}
-        rivals = {}
-        for peer, wanted in figure.wanted:
-            try:
-                # The subject may be its own rival: a control that shows the noise.
-                servers[f"{peer.name} "] = stack.enter_context(peer.run())
-                rivals[f"{peer.name} "] = wanted
-            except NotMeasuredError as reason:
-                yield not_measured(figure.figure, reason, peer.name)
-        seconds = ("-t", str(plan.seconds))
-        results: dict[str, list[load.Result]] = {name: [] for name in servers}
-        for _ in range(plan.rounds):
-            for name, server in servers.items():
-                results[name].append(load.measure(server, *figure.load, *seconds))
-    ours = results[plan.subject.name]
-    for name, wanted in rivals.items():
-        yield compared(figure, ours, name, results[name], wanted)
+    """The subject, which may be its own rival as a control that shows the noise, and the others."""
+    entries = [Entry(plan.subject, figure.load)]
+    entries += [Entry(rival.peer, rival.load or figure.load) for rival in figure.rivals]
+    subject, *others = interleave(entries, plan.rounds, "-t", str(plan.seconds))
+    for rival, entry in zip(figure.rivals, others, strict=True):
+        if missing := subject.missing or entry.missing:
+            failed = subject.failed or entry.failed
+            yield not_measured(figure.figure, missing, rival.peer.name, failed)
+        else:
+            yield compared(figure.figure, rival, subject.results, entry.results)
 
 
-def compared(
-    figure: Race, ours: list[load.Result], name: str, theirs: list[load.Result], wanted: str
-) -> Row:
+def compared(figure: str, rival: Rival, ours: list[load.Result], theirs: list[load.Result]) -> Row:
     """The row of two servers' results."""
     rate = Ratios.of([r.rate for r in ours], [r.rate for r in theirs])
     cpu = Ratios.of([1 / r.cpu for r in ours], [1 / r.cpu for r in theirs])
+    decisive = cpu if "per CPU second" in rival.wanted else rate
     return Row(
-        figure.figure,
+        figure,
         ours=rate_and_cpu(ours),
-        theirs=f"{name.strip()}: {rate_and_cpu(theirs)}",
+        theirs=f"{rival.peer.name}: {rate_and_cpu(theirs)}",
         ratio=str(rate),
         cpu=str(cpu),
-        wanted=wanted,
-        met=holds((cpu if figure.per_cpu_second else rate).median, wanted),
+        wanted=rival.wanted,
+        met=holds(decisive.median, rival.wanted),
         raw={"ours": [asdict(r) for r in ours], "theirs": [asdict(r) for r in theirs]},
     )
 
@@ -139,9 +151,9 @@ def rate_and_cpu(results: list[load.Result]) -> str:
     return text if share > BUSY else f"{text}, {share:.0%} of a core"
 
 
-def not_measured(figure: str, reason: Exception, whose: str = "") -> Row:
-    """The row of a figure that is not to be had."""
-    return Row(figure, theirs=whose, wanted=f"not measured: {reason}")
+def not_measured(figure: str, reason: object, whose: str = "", failed: bool = False) -> Row:
+    """The row of a figure that is not to be had; `failed` if a server did something wrong."""
+    return Row(figure, theirs=whose, wanted=f"not measured: {reason}", failed=failed)
 
 
 def echo(plan: Plan) -> Iterator[Row]:
@@ -150,9 +162,19 @@ def echo(plan: Plan) -> Iterator[Row]:
         yield from race(plan, figure)
 
 
+def typed(plan: Plan) -> Iterator[Row]:
+    """A round trip: decode one of a tagged union, validate it, answer with another struct."""
+    rivals = [Rival(FASTAPI_TYPED, ">= 10"), Rival(BUN_TYPED)]
+    if plan.subject.name in FASTWS_TYPED.name:
+        # Not more than 1.5 times the CPU time of a message that is only sent back.
+        rivals.append(Rival(plan.subject, ">= 0.667 per CPU second", TYPED_ECHO))
+    title = "typed round trip, 53 B, 100 connections, 16 in flight"
+    yield from race(replace(plan, subject=FASTWS_TYPED), Race(title, TYPED_LOAD, tuple(rivals)))
+
+
 def fanout(plan: Plan) -> Iterator[Row]:
     """Deliveries per second: a message that arrives at one subscriber is one."""
-    yield from race(replace(plan, subject=FANOUT_PEERS[plan.subject.name.lower()]), FANOUT)
+    yield from race(replace(plan, subject=FANOUT_SUBJECTS[plan.subject.name.lower()]), FANOUT)
 
 
 def handshake(plan: Plan) -> Iterator[Row]:
@@ -248,8 +270,11 @@ def syscalls(plan: Plan) -> Iterator[Row]:
     )
 
 
+# Those of `make bench`; the others take minutes, or strace.
+QUICK = ("echo", "typed", "fanout", "handshake", "http")
 SECTIONS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "echo": echo,
+    "typed": typed,
     "fanout": fanout,
     "handshake": handshake,
     "memory": memory,

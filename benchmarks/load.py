@@ -1,4 +1,4 @@
-"""Compiling and running the load generator, load.c."""
+"""Compiling and running the load generator, generator/load.c."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from benchmarks.servers import LOAD_CORE, Server, compiled
+from benchmarks.servers import HERE, LOAD_CORE, Server, compiled
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,11 @@ class Result:
         server_cpu: CPU time of the server process, all its threads, in the window.
         load_cpu: CPU time of the load generator in the window.
         total: the same as `count`, with what came before and after the window.
-        p50: seconds from the publication of a message to half of its arrivals; fanout only.
+        p50: seconds from a message's being sent, or due, to half of the arrivals; only of a fanout
+            and of an open loop.
         p99: the same for 99 of 100.
+        p999: the same for 999 of 1,000.
+        ended: how many of the stalled did not stay.
     """
 
     count: int
@@ -31,6 +34,8 @@ class Result:
     total: int
     p50: float = 0.0
     p99: float = 0.0
+    p999: float = 0.0
+    ended: int = 0
 
     @property
     def rate(self) -> float:
@@ -45,10 +50,14 @@ class Result:
 
 def start(server: Server, mode: str, *options: str) -> "subprocess.Popen[str]":
     """Start the load generator on its core."""
+    command = [compiled(HERE / "generator" / "load.c"), mode, "-p", str(server.port)]
+    for pid in server.pids():
+        command += ["-P", str(pid)]
     return subprocess.Popen(
-        [compiled("load"), mode, "-p", str(server.port), "-P", str(server.pid), *options],
+        [*command, *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CORE}),
     )
@@ -57,9 +66,9 @@ def start(server: Server, mode: str, *options: str) -> "subprocess.Popen[str]":
 def measure(server: Server, mode: str, *options: str) -> Result:
     """Run the load generator in a mode that ends by itself."""
     with start(server, mode, *options) as process:
-        output, _ = process.communicate()
+        output, said = process.communicate()
     if process.returncode:
-        raise RuntimeError(f"the load generator failed: {mode} {' '.join(options)}")
+        raise RuntimeError(said.strip() or f"the load generator: status {process.returncode}")
     return Result(**json.loads(output))
 
 

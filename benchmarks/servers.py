@@ -1,4 +1,4 @@
-"""The servers that are compared: how each is had, started, pinned to its core and ended."""
+"""Servers: how one is had, started, pinned to its core and ended."""
 
 import os
 import shutil
@@ -14,6 +14,7 @@ from tempfile import TemporaryFile
 
 HERE = Path(__file__).parent
 BUILD = HERE.parent / "build" / "benchmarks"
+NODE_MODULES = BUILD / "node_modules"
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = CORES[-1], CORES[0]
 START_TIMEOUT = 20.0
@@ -27,10 +28,23 @@ class NotMeasuredError(Exception):
 
 @dataclass(frozen=True)
 class Server:
-    """A running server."""
+    """A running server.
+
+    Attributes:
+        pid: the process that was started.
+        port: where it listens.
+    """
 
     pid: int
     port: int
+
+    def pids(self) -> list[int]:
+        """Give all its processes: some serve in processes that they start."""
+        found = [self.pid]
+        for pid in found:  # it grows meanwhile
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                found += map(int, children.read_text().split())
+        return found
 
 
 @dataclass(frozen=True)
@@ -112,43 +126,34 @@ def asgi(name: str, app: str, http: str, ws: str, *options: str) -> Peer:
 OURS = ("fastws.server:HttpProtocol", "fastws.server:WebSocketProtocol")
 THEIRS = ("httptools", "websockets-sansio")
 
-FASTWS = asgi("fastws", "echo_app:app", *OURS)
-UVICORN = asgi("uvicorn", "echo_app:app", *THEIRS)
-BUN = Peer("Bun", lambda port: [bun(), str(HERE / "echo.bun.js"), str(port)])
-FLOOR = Peer("floor in C", lambda port: [compiled("floor"), str(port)])
-PEERS = {peer.name.lower(): peer for peer in (FASTWS, UVICORN, BUN)}
 
-# What a client sends, all others get: by the way that each of them has for it.
-FASTWS_ROOMS = asgi("fastws", "fanout_rooms:app", *OURS)
-UVICORN_LOOP = asgi("uvicorn", "fanout_loop:app", *THEIRS)
-UVICORN_ROOMS = asgi("rooms on uvicorn", "fanout_rooms:app", *THEIRS)
-BUN_PUBLISH = Peer("Bun", lambda port: [bun(), str(HERE / "fanout.bun.js"), str(port)])
-BROADCAST = Peer(
-    "websockets",
-    lambda port: [sys.executable, "-P", str(HERE / "fanout_websockets.py"), str(port)],
-)
-FANOUT_PEERS = {peer.name.lower(): peer for peer in (FASTWS_ROOMS, UVICORN_LOOP, BUN_PUBLISH)}
-
-
-def bun() -> str:
-    """The path of Bun, put under build/ by npm the first time."""
-    binary = BUILD / "node_modules" / ".bin" / "bun"
-    if not binary.exists():
+def node_module(name: str, version: int) -> Path:
+    """The path of an npm package, put under build/ the first time."""
+    path = NODE_MODULES / name
+    if not path.exists():
         if shutil.which("npm") is None:
             raise NotMeasuredError("npm is not installed")
         # npm takes a folder without this file for no project, and installs elsewhere or fails.
         BUILD.mkdir(parents=True, exist_ok=True)
         (BUILD / "package.json").write_text('{"private": true}\n')
-        run_or_not_measured("npm", "install", "--prefix", str(BUILD), "bun@1")
+        run_or_not_measured("npm", "install", "--prefix", str(BUILD), f"{name}@{version}")
+    return path
+
+
+def node_program(name: str, version: int) -> str:
+    """The path of a program that npm installs."""
+    node_module(name, version)
+    binary = str(NODE_MODULES / ".bin" / name)
     # The first run of a fresh copy may put the real program in the place of a launcher.
-    run_or_not_measured(str(binary), "--version")
-    return str(binary)
+    run_or_not_measured(binary, "--version")
+    return binary
 
 
-def compiled(name: str) -> str:
-    """The path of a program in C, compiled when its source is newer."""
-    source, binary = HERE / f"{name}.c", BUILD / name
-    if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
+def compiled(source: Path) -> str:
+    """The path of a program in C, compiled when something in its folder is newer."""
+    binary = BUILD / source.stem
+    newest = max(path.stat().st_mtime for path in source.parent.glob("*.[ch]"))
+    if not binary.exists() or binary.stat().st_mtime < newest:
         compiler = os.environ.get("CC") or shutil.which("cc")
         if compiler is None:
             raise NotMeasuredError("no C compiler (cc)")

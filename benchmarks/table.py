@@ -37,6 +37,7 @@ class Row:
         cpu: the same ratio with CPU seconds of the server in the place of seconds.
         wanted: a sign and a number, as in ">= 3".
         met: whether it is so; None when nothing is wanted, or nothing was measured.
+        failed: whether a server did something wrong.
         raw: everything that was measured, for the JSON file.
     """
 
@@ -47,6 +48,7 @@ class Row:
     cpu: str = ""
     wanted: str = ""
     met: bool | None = None
+    failed: bool = False
     raw: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-/* A closed-loop load generator for WebSocket servers and plain HTTP: one thread, epoll.
+/* A load generator for WebSocket servers and plain HTTP: one thread, epoll.
 
      load echo      -c CONNECTIONS -d DEPTH -s SIZE [-b] [-B]   DEPTH messages in flight on each
      load fanout    -c SUBSCRIBERS -d DEPTH -s SIZE [-B]   one more publishes to them: a message is
@@ -7,38 +7,41 @@
      load idle      -c CONNECTIONS                 open them, hold them until stdin ends, leave
      load http      -c CONNECTIONS                 GET / with keep-alive, one in flight on each
 
-   Every mode:  (-p PORT | -u UNIX_PATH)  [-P SERVER_PID]  [-t SECONDS]  [-w WARMUP_SECONDS]
+   Every mode:  (-p PORT | -u UNIX_PATH)  [-P SERVER_PID]...  [-t SECONDS]  [-w WARMUP_SECONDS]
 
-   Every byte that comes back is compared with what RFC 6455 says an echo looks like (one
+     -m MESSAGE [-r REPLY]   echo, fanout: text instead of SIZE random bytes, and what comes back if
+                             that is not the same; a run of `#` in them is the message's number
+     -R RATE                 echo, fanout: an open loop. RATE messages a second in all, at most
+                             DEPTH in flight on each connection. A message's time counts from when
+                             it was due, also when it had to wait for those before it: no
+                             coordinated omission. Between two messages it polls: it needs a core.
+     -n STALLED              fanout: so many of the subscribers never read; nobody waits for them
+
+   A closed loop unless -R is given: what is back makes room for the next.
+
+   Every byte that comes back is compared with what RFC 6455 says a reply looks like (one
    unmasked, unfragmented frame per message with the shortest length), of whomever; anything
    else, a message that is lost, doubled, out of turn or back with its publisher, a close
    too soon or ten seconds of silence ends the program with a sentence and status 1. Keep runs
    shorter than the server's ping interval: a ping is not an echo. One line of JSON is the
-   result; "server_cpu" is the CPU time that SERVER_PID spent, all threads, in the same window
-   as "count", and "load_cpu" our own, to see which of the two was the bottleneck. "p50" and
-   "p99" are the times from a message's publication to its arrivals (fanout). */
+   result; "server_cpu" is the CPU time that the processes SERVER_PID spent, all threads, in the
+   same window as "count", and "load_cpu" our own, to see which was the bottleneck. "p50", "p99" and
+   "p999" are seconds from when a message was sent, or due, to its arrivals (-R, fanout);
+   "ended" are those of the stalled whom the server did not keep. */
 
-#define _GNU_SOURCE
-#include <errno.h>
+#include "base.h"
+#include "histogram.h"
+#include "messages.h"
+
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
 
 #define HEAD_MAX 2048     /* bytes of a response head that we keep */
 #define OPENING_MAX 128   /* handshakes at a time while opening many connections */
 #define SILENCE_MS 10000
+#define STALLED_BUFFER 4096 /* of the kernel, for those who never read */
 
 /* The key and the answer to it are the example of RFC 6455, section 1.3. */
 #define HOST "Host: 127.0.0.1\r\n"
@@ -52,7 +55,6 @@ static const char BODY[] = "Hello, world!\n";
 static const char CLOSE[] = "\x88\x82\x01\x02\x03\x04\x02\xea";
 static const char CLOSE_REPLY[] = "\x88\x02\x03\xe8";
 
-enum mode { ECHO, FANOUT, HANDSHAKE, IDLE, HTTP };
 enum state { UPGRADING, OPEN, CLOSING, GONE };
 
 struct conn {
@@ -66,90 +68,22 @@ struct conn {
     char head[HEAD_MAX];
 };
 
-static struct {
-    enum mode mode;
-    size_t connections, depth, size;
-    bool bursts; /* the next DEPTH messages only when all of the last DEPTH are back */
-    bool binary;
-    double seconds, warmup;
-    pid_t pid;
-    struct sockaddr_storage address;
-    socklen_t address_len;
-} options = {.connections = 1, .depth = 1, .size = 64, .seconds = 2, .warmup = 0.3};
-
 static int epoll;
 static struct conn *conns;
-static size_t started, opened, gone;
+static size_t started, opened, gone, ended;
 static bool stopping;
 static uint64_t count, total; /* finished in the measured window, and since the start */
 static char read_buffer[256 * 1024];
 
-/* What a connection sends over and over, masked, and what must come back: `ring_messages`
-   messages, more than are ever in flight, so that an echo out of turn is noticed. `ring` holds
-   them twice, so that any run of up to `depth` messages lies in one piece. */
-static char *ring, *expected;
-static size_t ring_messages, frame_len, reply_len;
-
 /* Who speaks to all others, the last to come. Of each message in flight, how many of them have it,
-   and when it was sent; and of all that arrived in the window, how long it took. */
+   and when it was sent. */
 static struct conn *publisher;
 static size_t *receivers;
 static double *sent_at;
-static uint64_t histogram[100000];
-#define STEP 10e-6
 
-static void fail(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("load: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    exit(1);
-}
-
-static double read_clock(clockid_t clock) {
-    struct timespec t;
-    if (clock_gettime(clock, &t) < 0) fail("the server is gone: %s", strerror(errno));
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static double server_cpu(void) {
-    clockid_t clock;
-    if (!options.pid) return 0;
-    if (clock_getcpuclockid(options.pid, &clock)) fail("no process %d", (int)options.pid);
-    return read_clock(clock);
-}
-
-/* RFC 6455, section 5.2: FIN, opcode, and the payload length in 1, 3 or 9 bytes. */
-static size_t put_header(char *to, bool masked) {
-    size_t n = options.size, used = 2, bytes = n < 126 ? 0 : n < 65536 ? 2 : 8;
-    to[0] = (char)(0x80 | (options.binary ? 2 : 1));
-    to[1] = (char)((masked ? 0x80 : 0) | (bytes == 0 ? n : bytes == 2 ? 126 : 127));
-    while (bytes) to[used++] = (char)(n >> (8 * --bytes));
-    return used;
-}
-
-static void build_messages(void) {
-    ring_messages = options.depth + 7;
-    size_t room = ring_messages * (options.size + 14);
-    char *frame = ring = malloc(2 * room), *reply = expected = malloc(room);
-    uint32_t random = 2463534242u; /* xorshift, so that every run sends the same bytes */
-    for (size_t i = 0; i < ring_messages; i++) {
-        size_t frame_head = put_header(frame, true), reply_head = put_header(reply, false);
-        char *mask = frame + frame_head;
-        frame += frame_head + 4, reply += reply_head;
-        memcpy(mask, &random, 4);
-        for (size_t j = 0; j < options.size; j++) {
-            random ^= random << 13, random ^= random >> 17, random ^= random << 5;
-            reply[j] = (char)(options.binary ? random : ' ' + random % 95);
-            frame[j] = (char)(reply[j] ^ mask[j % 4]);
-        }
-        frame += options.size, reply += options.size;
-    }
-    frame_len = (size_t)(frame - ring) / ring_messages;
-    reply_len = (size_t)(reply - expected) / ring_messages;
-    memcpy(frame, ring, ring_messages * frame_len);
-}
+/* An open loop: message k of all is due at `began + k / rate`. */
+static double began;
+static uint64_t due;
 
 static void flush(struct conn *c) {
     while (c->out_len) {
@@ -168,22 +102,48 @@ static void say(struct conn *c, const char *bytes, size_t n) {
     flush(c);
 }
 
-static void send_messages(struct conn *c, size_t n) {
-    size_t ring_len = ring_messages * frame_len;
-    double now = options.mode == FANOUT ? read_clock(CLOCK_MONOTONIC) : 0;
-    for (size_t i = 0; i < n; i++) sent_at[(c->sent + i) % ring_messages] = now;
-    if (c->out_len == 0) c->out = ring + c->sent % ring_messages * frame_len;
-    else if (c->out >= ring + ring_len) c->out -= ring_len;
-    c->out_len += n * frame_len;
+static void send_messages(struct conn *c, size_t n, double time) {
+    size_t ring_len = messages.count * messages.frame_len;
+    for (size_t i = 0; i < n && c == publisher; i++)
+        sent_at[(c->sent + i) % messages.count] = time;
+    if (c->out_len == 0) c->out = messages.frames + c->sent % messages.count * messages.frame_len;
+    else if (c->out >= messages.frames + ring_len) c->out -= ring_len;
+    c->out_len += n * messages.frame_len;
     c->sent += n;
     flush(c);
 }
 
+static uint64_t in_flight(const struct conn *c) {
+    return c->sent - c->received / messages.reply_len;
+}
+
+/* When that message of this connection was due; an echo needs no table for it. */
+static double due_time(const struct conn *c, uint64_t message) {
+    return began + (double)(message * options.connections + (uint64_t)(c - conns)) / options.rate;
+}
+
+/* Sends what is due. Who has DEPTH in flight delays all others, but not the time that they count
+   from. */
+static void send_due(void) {
+    for (double time = now(); !stopping; due++) {
+        struct conn *c = publisher ? publisher : &conns[due % options.connections];
+        double then = began + (double)due / options.rate;
+        if (then > time || in_flight(c) >= options.depth) return;
+        send_messages(c, 1, then);
+    }
+}
+
+static bool is_stalled(const struct conn *c) {
+    return publisher && c < conns + options.stalled;
+}
+
 static void start(struct conn *c) {
     int fd = socket(options.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1;
+    int buffer = STALLED_BUFFER;
     if (fd < 0) fail("socket: %s", strerror(errno));
     if (options.address.ss_family == AF_INET)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (is_stalled(c)) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
     if (connect(fd, (struct sockaddr *)&options.address, options.address_len) < 0 &&
         errno != EINPROGRESS)
         fail("connect: %s", strerror(errno));
@@ -214,9 +174,17 @@ static void on_open(struct conn *c) {
         start(&conns[started]);
     /* Nobody speaks before everybody is there. */
     if (opened < options.connections) return;
-    if (options.mode == FANOUT) send_messages(publisher, options.depth);
+    began = now();
+    if (options.rate) return;
+    if (options.mode == FANOUT) send_messages(publisher, options.depth, began);
     if (options.mode == ECHO)
-        for (size_t i = 0; i < opened; i++) send_messages(&conns[i], options.depth);
+        for (size_t i = 0; i < opened; i++) send_messages(&conns[i], options.depth, began);
+}
+
+static void abandon(struct conn *c) {
+    close(c->fd);
+    c->state = GONE;
+    gone++;
 }
 
 static void on_eof(struct conn *c) {
@@ -225,9 +193,7 @@ static void on_eof(struct conn *c) {
     if (c->state != CLOSING && !(options.mode == HTTP && stopping))
         fail("the server closed a connection in state %d after %llu messages", (int)c->state,
              (unsigned long long)c->sent);
-    close(c->fd);
-    c->state = GONE;
-    gone++;
+    abandon(c);
     if (options.mode != HANDSHAKE) return;
     count++, total++;
     if (!stopping) start(c);
@@ -252,46 +218,51 @@ static void on_upgrade_bytes(struct conn *c, const char *bytes, size_t n) {
 
 /* Compares with what must come; gives the number of messages that are complete now. */
 static uint64_t check(struct conn *c, const struct conn *sender, const char *bytes, size_t n) {
-    size_t expected_len = ring_messages * reply_len;
-    uint64_t before = c->received / reply_len;
+    size_t expected_len = messages.count * messages.reply_len;
+    uint64_t before = c->received / messages.reply_len;
     while (n) {
         size_t at = c->received % expected_len, some = expected_len - at;
         if (some > n) some = n;
-        if (memcmp(bytes, expected + at, some))
+        if (memcmp(bytes, messages.expected + at, some))
             fail("wrong bytes within message %llu: %02x %02x ... instead of %02x %02x ...",
-                 (unsigned long long)(c->received / reply_len), bytes[0] & 255, bytes[1] & 255,
-                 expected[at] & 255, expected[at + 1] & 255);
+                 (unsigned long long)(c->received / messages.reply_len), bytes[0] & 255,
+                 bytes[1] & 255, messages.expected[at] & 255, messages.expected[at + 1] & 255);
         c->received += some, bytes += some, n -= some;
     }
-    if (c->received > sender->sent * reply_len) fail("more came than was sent");
-    uint64_t came = c->received / reply_len - before;
+    if (c->received > sender->sent * messages.reply_len) fail("more came than was sent");
+    uint64_t came = c->received / messages.reply_len - before;
     count += came, total += came;
     return came;
 }
 
 static void on_echo_bytes(struct conn *c, const char *bytes, size_t n) {
-    check(c, c, bytes, n);
-    uint64_t in_flight = c->sent - c->received / reply_len;
-    if (!stopping && (!options.bursts || in_flight == 0))
-        send_messages(c, options.depth - in_flight);
-    else if (stopping && in_flight == 0)
-        leave(c);
+    double time = options.rate ? now() : 0;
+    uint64_t came = check(c, c, bytes, n), all = c->received / messages.reply_len;
+    for (uint64_t i = came; options.rate && i; i--) record_time(time - due_time(c, all - i));
+    if (stopping && in_flight(c) == 0) leave(c);
+    if (stopping || options.rate || (options.bursts && in_flight(c))) return;
+    send_messages(c, options.depth - in_flight(c), time);
+}
+
+static void leave_all(void) {
+    for (size_t i = 0; i < opened; i++) {
+        if (!is_stalled(&conns[i])) leave(&conns[i]);
+        else if (conns[i].state == OPEN) abandon(&conns[i]);
+    }
 }
 
 static void on_fanout_bytes(struct conn *c, const char *bytes, size_t n) {
     if (c == publisher) fail("a message came back to who published it");
-    size_t done = 0, slots = sizeof histogram / sizeof *histogram;
-    double now = read_clock(CLOCK_MONOTONIC);
+    size_t done = 0;
+    double time = now();
     for (uint64_t i = check(c, publisher, bytes, n); i; i--) {
-        size_t at = (c->received / reply_len - i) % ring_messages;
-        size_t slot = (size_t)((now - sent_at[at]) / STEP);
-        histogram[slot < slots ? slot : slots - 1]++;
-        if (++receivers[at] == options.connections - 1) receivers[at] = 0, done++;
+        size_t at = (c->received / messages.reply_len - i) % messages.count;
+        record_time(time - sent_at[at]);
+        if (++receivers[at] == options.connections - 1 - options.stalled) receivers[at] = 0, done++;
     }
-    publisher->received += done * reply_len;
-    if (done && !stopping) send_messages(publisher, done);
-    else if (stopping && publisher->received == publisher->sent * reply_len)
-        for (size_t i = 0; i < opened; i++) leave(&conns[i]);
+    publisher->received += done * messages.reply_len;
+    if (stopping && in_flight(publisher) == 0) leave_all();
+    if (done && !stopping && !options.rate) send_messages(publisher, done, time);
 }
 
 static void on_http_bytes(struct conn *c, const char *bytes, size_t n) {
@@ -322,6 +293,10 @@ static void on_bytes(struct conn *c, const char *bytes, size_t n) {
 }
 
 static void on_event(struct conn *c, uint32_t events) {
+    if (is_stalled(c) && c->state == OPEN) {
+        if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) abandon(c), ended++;
+        return;
+    }
     if (events & EPOLLOUT) flush(c);
     while (c->state != GONE) {
         ssize_t n = recv(c->fd, read_buffer, sizeof read_buffer, 0);
@@ -349,7 +324,10 @@ static bool turn(int timeout_ms) {
 }
 
 static void run_until(double end) {
-    while (read_clock(CLOCK_MONOTONIC) < end) turn(SILENCE_MS);
+    while (now() < end) {
+        if (options.rate) send_due();
+        turn(options.rate ? 0 : SILENCE_MS);
+    }
 }
 
 static void wait_for_stdin(void) {
@@ -366,84 +344,44 @@ static void open_all(void) {
     if (options.mode == IDLE && at_once > OPENING_MAX) at_once = OPENING_MAX;
     if (options.mode == FANOUT) at_once = all_but_one < OPENING_MAX ? all_but_one : OPENING_MAX;
     conns = calloc(options.connections, sizeof *conns);
-    publisher = &conns[all_but_one];
+    if (options.mode == FANOUT) publisher = &conns[all_but_one];
     for (size_t i = 0; i < at_once; i++) start(&conns[i]);
     while (opened < options.connections) turn(SILENCE_MS);
 }
 
-static double percentile(double share) {
-    uint64_t all = 0, seen = 0;
-    size_t slots = sizeof histogram / sizeof *histogram, i = 0;
-    for (size_t slot = 0; slot < slots; slot++) all += histogram[slot];
-    while (i < slots - 1 && (seen += histogram[i]) < share * (double)all) i++;
-    return (double)(i + 1) * STEP;
+/* Everybody leaves once nothing of theirs is in flight. */
+static void stop(void) {
+    stopping = true;
+    if (publisher && in_flight(publisher) == 0) leave_all();
+    for (size_t i = 0; i < opened && options.mode == ECHO; i++)
+        if (in_flight(&conns[i]) == 0) leave(&conns[i]);
+    while (gone < started) turn(SILENCE_MS);
 }
 
 static void measure(void) {
-    run_until(read_clock(CLOCK_MONOTONIC) + options.warmup);
-    double cpu = server_cpu(), own = read_clock(CLOCK_PROCESS_CPUTIME_ID);
-    double since = read_clock(CLOCK_MONOTONIC);
+    run_until(now() + options.warmup);
+    double cpu = server_cpu(), own = own_cpu(), since = now();
     count = 0;
-    memset(histogram, 0, sizeof histogram);
+    clear_times();
     run_until(since + options.seconds);
-    double seconds = read_clock(CLOCK_MONOTONIC) - since;
-    cpu = server_cpu() - cpu, own = read_clock(CLOCK_PROCESS_CPUTIME_ID) - own;
+    double seconds = now() - since;
+    cpu = server_cpu() - cpu, own = own_cpu() - own;
     uint64_t counted = count;
-    double p50 = percentile(.5), p99 = percentile(.99);
-    stopping = true;
-    while (gone < started) turn(SILENCE_MS);
+    double p50 = percentile(.5), p99 = percentile(.99), p999 = percentile(.999);
+    stop();
     printf("{\"count\": %llu, \"seconds\": %.6f, \"server_cpu\": %.6f, \"load_cpu\": %.6f, "
            "\"total\": %llu",
            (unsigned long long)counted, seconds, cpu, own, (unsigned long long)total);
-    if (options.mode == FANOUT) printf(", \"p50\": %.6f, \"p99\": %.6f", p50, p99);
+    if (p50) printf(", \"p50\": %.6f, \"p99\": %.6f, \"p999\": %.6f", p50, p99, p999);
+    if (options.stalled) printf(", \"ended\": %zu", ended);
     puts("}");
-}
-
-static void parse_address(const char *port, const char *path) {
-    struct sockaddr_in *ip = (struct sockaddr_in *)&options.address;
-    struct sockaddr_un *local = (struct sockaddr_un *)&options.address;
-    if (path) {
-        local->sun_family = AF_UNIX;
-        snprintf(local->sun_path, sizeof local->sun_path, "%s", path);
-        options.address_len = sizeof *local;
-    } else if (port) {
-        ip->sin_family = AF_INET;
-        ip->sin_port = htons((uint16_t)atoi(port));
-        ip->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        options.address_len = sizeof *ip;
-    } else fail("-p PORT or -u UNIX_PATH is missing");
-}
-
-static void parse(int argc, char **argv) {
-    static const char *const modes[] = {"echo", "fanout", "handshake", "idle", "http"};
-    const char *port = NULL, *path = NULL;
-    size_t mode = 0;
-    while (argc > 1 && mode < 5 && strcmp(argv[1], modes[mode])) mode++;
-    if (argc < 2 || mode == 5) fail("the first argument is echo, fanout, handshake, idle or http");
-    options.mode = (enum mode)mode;
-    for (int c; (c = getopt(argc - 1, argv + 1, "c:d:s:t:w:p:u:P:bB")) != -1;) {
-        if (c == 'c') options.connections = strtoul(optarg, NULL, 10);
-        else if (c == 'd') options.depth = strtoul(optarg, NULL, 10);
-        else if (c == 's') options.size = strtoul(optarg, NULL, 10);
-        else if (c == 't') options.seconds = atof(optarg);
-        else if (c == 'w') options.warmup = atof(optarg);
-        else if (c == 'p') port = optarg;
-        else if (c == 'u') path = optarg;
-        else if (c == 'P') options.pid = (pid_t)atoi(optarg);
-        else if (c == 'b') options.bursts = true;
-        else if (c == 'B') options.binary = true;
-        else exit(2);
-    }
-    if (!options.connections || !options.depth) fail("-c and -d are at least 1");
-    if (options.mode == FANOUT) options.connections++;
-    parse_address(port, path);
 }
 
 int main(int argc, char **argv) {
     parse(argc, argv);
     build_messages();
-    receivers = calloc(ring_messages, sizeof *receivers);
-    sent_at = calloc(ring_messages, sizeof *sent_at);
+    receivers = calloc(messages.count, sizeof *receivers);
+    sent_at = calloc(messages.count, sizeof *sent_at);
     epoll = epoll_create1(0);
     open_all();
     if (options.mode != IDLE) {

@@ -1,4 +1,4 @@
-// Bun's echo: `bun echo.bun.js PORT`. Compression is off, as it is for everybody here.
+// Bun's fan-out: `bun fanout_bun.js PORT`; whatever a client sends, all others get.
 Bun.serve({
   hostname: "127.0.0.1",
   port: Number(process.argv[2]),
@@ -7,8 +7,11 @@ Bun.serve({
   },
   websocket: {
     perMessageDeflate: false,
+    open(ws) {
+      ws.subscribe("room");
+    },
     message(ws, message) {
-      ws.send(message);
+      ws.publish("room", message);
     },
   },
 });

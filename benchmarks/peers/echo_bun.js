@@ -1,4 +1,4 @@
-// Bun's fan-out: `bun fanout.bun.js PORT`; whatever a client sends, all others get.
+// Bun's echo: `bun echo_bun.js PORT`. Compression is off, as it is for everybody here.
 Bun.serve({
   hostname: "127.0.0.1",
   port: Number(process.argv[2]),
@@ -7,11 +7,8 @@ Bun.serve({
   },
   websocket: {
     perMessageDeflate: false,
-    open(ws) {
-      ws.subscribe("room");
-    },
     message(ws, message) {
-      ws.publish("room", message);
+      ws.send(message);
     },
   },
 });

@@ -1,0 +1,49 @@
+"""Interleaved runs: all servers are up, the load goes to one after the other."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from benchmarks.load import Result, measure
+from benchmarks.servers import NotMeasuredError, Peer
+
+
+@dataclass
+class Entry:
+    """A server in a race.
+
+    Attributes:
+        peer: which.
+        load: the arguments of the load generator.
+        results: one of each round.
+        missing: why there are none.
+        failed: whether that is since something was wrong, and not since something is not here.
+    """
+
+    peer: Peer
+    load: tuple[str, ...]
+    results: list[Result] = field(default_factory=list)
+    missing: str = ""
+    failed: bool = False
+
+
+def interleave(entries: Iterable[Entry], rounds: int, *options: str) -> list[Entry]:
+    """Run them A B C A B C ...; one that cannot go on is missing, the others do."""
+    entries = list(entries)
+    with ExitStack() as stack:
+        servers = {}
+        for index, entry in enumerate(entries):
+            try:
+                servers[index] = stack.enter_context(entry.peer.run())
+            except NotMeasuredError as reason:
+                entry.missing = str(reason)
+        for _ in range(rounds):
+            for index, server in servers.items():
+                entry = entries[index]
+                if entry.missing:
+                    continue
+                try:
+                    entry.results.append(measure(server, *entry.load, *options))
+                except RuntimeError as reason:
+                    entry.missing, entry.failed = str(reason), True
+    return entries
