@@ -62,6 +62,10 @@ autobahn: $(BUILT) $(VENV)/.test ## RFC 6455 and 7692, case by case; needs CPyth
 bench: $(BUILT) $(VENV)/.bench ## measure against uvicorn and Bun, as ratios, a minute [ARGS=...]
 	$(PY) -m benchmarks $(ARGS)
 
+.PHONY: crowd
+crowd: $(BUILT) $(VENV)/.test ## try slow members, and all ways to leave, by the thousand [ARGS=...]
+	$(PY) -m benchmarks.crowd $(ARGS)
+
 # The first library in LD_PRELOAD has to be ASAN's; without PYTHONMALLOC it sees only arenas;
 # without --capture=sys pytest would take its report into the grave. What malloc gives is filled,
 # so that bytes that nobody has written are seen where they come out.

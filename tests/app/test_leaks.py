@@ -19,6 +19,7 @@ from fastws.app.websocket import WebSocket
 from fastws.errors import HandshakeError, ProtocolError
 from fastws.limits import Limits
 from tests.app.conftest import Run
+from tests.rooms.serving import all_payloads
 from tests.server.peer import Peer, close, connected, frame, tcp, text, upgrade
 from tests.server.serving import Running, fds, until
 
@@ -157,8 +158,15 @@ async def breaks_a_rule(peer: Peer) -> None:
 BEHAVIOURS: list[Behave] = [says_goodbye, vanishes, talks_nonsense, breaks_a_rule]
 
 
+async def stays_silent(peer: Peer) -> None:
+    await all_payloads(peer)
+    # Some would wait for that for ten seconds.
+    await peer.send(close(1000))
+    await peer.gone()
+
+
 @pytest.mark.usefixtures("no_gc")
-@pytest.mark.parametrize("behave", BEHAVIOURS)
+@pytest.mark.parametrize("behave", [*BEHAVIOURS, stays_silent])
 @pytest.mark.parametrize("act", ACTS)
 async def test_a_websocket_is_freed(act: Act, behave: Behave, run: Run) -> None:
     left: list[weakref.ref[Any]] = []
@@ -174,7 +182,8 @@ async def test_a_websocket_is_freed(act: Act, behave: Behave, run: Run) -> None:
         del member
         await act(ws)
 
-    async with run(app) as server:
+    silence = 0.05 if behave is stays_silent else None
+    async with run(app, ws_ping_interval=silence, ws_ping_timeout=silence) as server:
         async with connected(server.address) as peer:
             with suppress(ConnectionError):
                 await behave(peer)
