@@ -91,7 +91,7 @@ ifndef ARGS
 endif
 
 .PHONY: fuzz
-fuzz: $(BUILT) ## fuzz the codec, guided by coverage; needs clang-14 [SECONDS=60]
+fuzz: $(BUILT) $(VENV)/.test ## fuzz the codec, guided by coverage; needs clang-14 [SECONDS=60]
 	bash tests/fuzz/run.sh $(SECONDS)
 
 .PHONY: annotate
