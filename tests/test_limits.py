@@ -1,3 +1,5 @@
+import inspect
+
 import pytest
 
 from fastws.limits import MIB, Limits
@@ -67,8 +69,8 @@ def test_a_value_that_is_no_number_is_refused(text: str) -> None:
 
 
 def test_every_limit_says_what_it_is() -> None:
-    about = Limits.__doc__ or ""
-    assert [name for name in FIELDS if f"        {name}: " not in about] == []
+    about = inspect.getdoc(Limits) or ""
+    assert [name for name in FIELDS if f"\n    {name}: " not in about] == []
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

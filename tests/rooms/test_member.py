@@ -213,12 +213,16 @@ async def test_text_counts_its_bytes() -> None:
 async def test_counters_are_shared_by_all_members() -> None:
     counters = Counters()
     limits = Limits(max_outbox_messages=0)
-    for member in [Member(Wire(), policy="drop-newest", limits=limits) for _ in range(2)]:
+    wire = Wire()
+    wire.open.clear()
+    for member in [Member(wire, policy="drop-newest", limits=limits) for _ in range(2)]:
         # The first is on its way.
         assert member.enqueue("x", 1, None, counters)
         assert member.enqueue("x", 1, None, counters)
     assert counters.dropped == 2
-    await turns(2)
+    wire.open.set()
+    await turns(3)
+    assert wire.sent == ["x", "x"]
 
 
 class Connection:

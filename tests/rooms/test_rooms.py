@@ -202,6 +202,8 @@ async def test_who_is_closed_for_being_slow_publishes_behind_what_it_was_slow_fo
 
     def member(name: str, **options: Any) -> Member:
         async def send(event: dict[str, Any]) -> None:
+            if name == "slow":
+                await asyncio.get_running_loop().create_future()
             sent.append((name, event["text"]))
 
         return Member(send, **options)
