@@ -37,6 +37,7 @@ class Handshake:
     __slots__ = (
         "_binary",
         "_codecs",
+        "_direct",
         "_encode",
         "_native",
         "_own_limits",
@@ -65,6 +66,8 @@ class Handshake:
         self._codecs = codecs
         self._encode = PLAIN.encode_bytes
         self._binary = False
+        # Whether what is sent goes straight to the connection: it is accepted, and in no room.
+        self._direct = False
         self._own_limits = limits
         # What our server offers; None on others.
         self._native: Mapping[str, Any] | None = (scope.get("extensions") or {}).get("fastws")
@@ -99,6 +102,7 @@ class Handshake:
                 event["fastws"]["limits"] = self._own_limits
         await self._answer(event)
         self.state = State.OPEN
+        self._direct = True
 
     async def _connect(self, what: str) -> None:
         """Takes the first event, which says that there is a client, and the right to answer."""

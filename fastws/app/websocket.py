@@ -177,6 +177,7 @@ class WebSocket(Exchange[M]):
         if self.state is State.CLOSED:
             raise Disconnected(*self._connection.closing())
         rooms = self._need_rooms()
+        self._direct = False
         if self._member is None:
             self._member = Member(
                 self._send if self._native else self._connection.send,
