@@ -20,7 +20,6 @@ from fastws import App, Error, Message, WebSocket
 # No control characters, and none that turn around what is written next to them.
 LINE = r"\A(?!\s)[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+\Z"
 Name = Annotated[str, Meta(min_length=1, max_length=32, pattern=LINE)]
-Text = Annotated[str, Meta(min_length=1, max_length=2000)]
 
 
 class Visitor(Struct):
@@ -45,7 +44,7 @@ class Leave(Message):
 class Chat(Message):
     """Say something in a room; without one, in that which was joined last."""
 
-    content: Text
+    content: Annotated[str, Meta(min_length=1, max_length=2000)]
     room: Name | None = None
 
 
@@ -85,16 +84,16 @@ class Members(Message):
     users: list[str]
 
 
+ClientMessage = Join | Leave | Chat | Typing
+
 app = App()
 app.page("/", Path(__file__).with_suffix(".html"))
 users: dict[str, list[str]] = {}  # in which rooms everybody is, in the order of joining
 numbers = count(2)
 
-Socket = WebSocket[Join | Leave | Chat | Typing]
 
-
-@app.websocket("/chat", messages=Join | Leave | Chat | Typing)
-async def chat(ws: Socket) -> None:
+@app.websocket("/chat", messages=ClientMessage)
+async def chat(ws: WebSocket[ClientMessage]) -> None:
     """Lets a visitor be in rooms, and talk there."""
     visitor = ws.query(Visitor)
     await ws.accept()
@@ -113,26 +112,21 @@ async def chat(ws: Socket) -> None:
                     await ws.send(Error("not_in_room", "you are not in that room", "$.room"))
                 case Leave():
                     rooms.remove(room)
-                    await leave(ws, user, room)
+                    ws.leave(room)
+                    await ws.publish(room, Left(user, room))
                 case Chat(content):
                     await ws.publish(room, Said(user, room, content))
                 case Typing():
                     await ws.publish(room, Typing(user, room))
     finally:
         for room in users.pop(user):
-            await leave(ws, user, room)
+            await ws.publish(room, Left(user, room))
 
 
-async def join(ws: Socket, user: str, room: str) -> None:
+async def join(ws: WebSocket[ClientMessage], user: str, room: str) -> None:
     """Lets somebody be in a room, and tells everyone there."""
     if room not in users[user]:
         ws.join(room)
         users[user].append(room)
         await app.rooms.publish(room, Joined(user, room))
         await ws.send(Members(room, [name for name, rooms in users.items() if room in rooms]))
-
-
-async def leave(ws: Socket, user: str, room: str) -> None:
-    """Lets somebody be in a room no more, and tells those who still are."""
-    ws.leave(room)
-    await app.rooms.publish(room, Left(user, room))

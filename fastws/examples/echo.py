@@ -1,6 +1,8 @@
 """An echo, with a page to try it.
 
-fastws run fastws.examples.echo:app     # then open http://127.0.0.1:8000
+    fastws run fastws.examples.echo:app
+
+Open http://127.0.0.1:8000, or connect to ``/ws``.
 """
 
 from pathlib import Path

@@ -14,19 +14,19 @@ app = App()
 
 
 class Chat(Message):
-    """Something said; to the room that was joined."""
+    """Something said, to the rooms that were joined."""
 
     content: str
 
 
 class Join(Message):
-    """Takes the client to a room, out of the one before."""
+    """Lets the client be in one more room."""
 
     room: str
 
 
 class Leave(Message):
-    """Takes the client out of a room."""
+    """Lets the client be in a room no more."""
 
     room: str
 

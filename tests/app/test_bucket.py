@@ -36,6 +36,8 @@ def test_bytes() -> None:
     clock = Clock()
     bucket = Bucket(None, 100, clock)
     assert bucket.take(200)
+    clock.now += 0.5
+    assert bucket.take(50)
     assert not bucket.take(1)
     assert bucket.reason == "over 100 bytes in a second"
 
