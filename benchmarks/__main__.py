@@ -2,14 +2,13 @@
 
 import argparse
 import json
-import resource
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.figures import QUICK, SECTIONS, Plan, not_measured
 from benchmarks.roster import SUBJECTS
-from benchmarks.servers import LOAD_CORE, SERVER_CORE, NotMeasuredError
+from benchmarks.servers import LOAD_CORE, SERVER_CORE, NotMeasuredError, raise_file_limit
 from benchmarks.table import Row, head
 
 
@@ -44,9 +43,7 @@ def main() -> int:
     """Print the table; status 1 if an echo was wrong or nothing could be measured."""
     options = arguments()
     plan = Plan(SUBJECTS[options.subject], options.rounds, options.seconds)
-    # 5,000 connections: both ends inherit what this process may open.
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    raise_file_limit()
     if SERVER_CORE == LOAD_CORE:
         print("One core only: servers and load generator share it.", file=sys.stderr)
     rows: list[Row] = []

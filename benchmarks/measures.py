@@ -6,10 +6,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from benchmarks.servers import LOAD_CORE, NotMeasuredError
+from benchmarks.servers import LOAD_CORE, NotMeasuredError, Server
 
 SETTLE_SECONDS = 0.25
 SETTLE_TRIES = 20
@@ -29,6 +29,17 @@ def rss(pid: int) -> int:
         before = now
         time.sleep(SETTLE_SECONDS)
     return now * 1024
+
+
+def peak(server: Server) -> int:
+    """The most resident memory in bytes that a server has had; 0 when it is gone."""
+    total = 0
+    with suppress(FileNotFoundError):
+        for pid in server.pids():
+            text = Path(f"/proc/{pid}/status").read_text()
+            lines = (line.split() for line in text.splitlines())
+            total += next((int(line[1]) for line in lines if line and line[0] == "VmHWM:"), 0)
+    return total * 1024
 
 
 class SystemCalls:

@@ -38,12 +38,16 @@ def deno(port: int) -> list[str]:
     return ["env", "DENO_NO_UPDATE_CHECK=1", node_program("deno", 2), *options]
 
 
-def ws(port: int) -> list[str]:
-    """The command of the echo of Node's `ws`."""
-    if shutil.which("node") is None:
-        raise NotMeasuredError("node is not installed")
-    path = f"NODE_PATH={node_module('ws', 8).parent}"
-    return ["env", path, "node", str(FOLDER / "echo_ws.js"), str(port)]
+def node(name: str, file: str) -> Peer:
+    """A program for Node and its package `ws`."""
+
+    def command(port: int) -> list[str]:
+        if shutil.which("node") is None:
+            raise NotMeasuredError("node is not installed")
+        path = f"NODE_PATH={node_module('ws', 8).parent}"
+        return ["env", path, "node", str(FOLDER / file), str(port)]
+
+    return Peer(name, command)
 
 
 def granian(interface: str, app: str, port: int) -> list[str]:
@@ -57,7 +61,7 @@ def hypercorn(port: int) -> list[str]:
     """The command of hypercorn in one process."""
     command = ["env", f"PYTHONPATH={HERE}", sys.executable, "-P", "-m", "hypercorn"]
     command += ["peers.echo:app", "--workers", "0", "--worker-class", "uvloop"]
-    return [*command, "--log-level", "warning", "--bind", f"127.0.0.1:{port}"]
+    return [*command, "--log-level", "error", "--bind", f"127.0.0.1:{port}"]
 
 
 FASTWS = asgi("fastws", "peers.echo:app", *OURS)
@@ -71,7 +75,7 @@ ECHO = (
     FLOOR,
     BUN,
     Peer("Deno", deno),
-    Peer("Node ws", ws),
+    node("Node ws", "echo_ws.js"),
     script("picows", "echo_picows.py"),
     script("aiohttp", "echo_aiohttp.py"),
     script("socketify", "echo_socketify.py"),
@@ -91,10 +95,15 @@ ECHO = (
 
 # A tagged union comes, a struct goes.
 FASTWS_TYPED = asgi("fastws", "peers.typed_fastws:app", *OURS)
-FASTWS_TYPED_ON_UVICORN = asgi("fastws.App on uvicorn", "peers.typed_fastws:app", *THEIRS)
 FASTAPI_TYPED = asgi("FastAPI on uvicorn", "peers.typed_fastapi:app", *THEIRS)
-FASTAPI_TYPED_ON_FASTWS = asgi("FastAPI on fastws", "peers.typed_fastapi:app", *OURS)
 BUN_TYPED = bun("Bun, unvalidated", "typed_bun.js")
+TYPED = (
+    FASTWS_TYPED,
+    BUN_TYPED,
+    asgi("fastws.App on uvicorn", "peers.typed_fastws:app", *THEIRS),
+    FASTAPI_TYPED,
+    asgi("FastAPI on fastws", "peers.typed_fastapi:app", *OURS),
+)
 
 # What a client sends, all others get: by the way that each of them has for it.
 FASTWS_ROOMS = asgi("fastws", "peers.fanout_rooms:app", *OURS)
@@ -102,4 +111,14 @@ UVICORN_LOOP = asgi("uvicorn", "peers.fanout_loop:app", *THEIRS)
 UVICORN_ROOMS = asgi("rooms on uvicorn", "peers.fanout_rooms:app", *THEIRS)
 BUN_PUBLISH = bun("Bun", "fanout_bun.js")
 BROADCAST = script("websockets", "fanout_websockets.py")
+FANOUT = (
+    FASTWS_ROOMS,
+    BUN_PUBLISH,
+    node("Node ws", "fanout_ws.js"),
+    script("picows", "fanout_picows.py"),
+    BROADCAST,
+    UVICORN_LOOP,
+    UVICORN_ROOMS,
+    Peer("granian, ASGI", partial(granian, "asginl", "peers.fanout_loop:app")),
+)
 FANOUT_SUBJECTS = {peer.name.lower(): peer for peer in (FASTWS_ROOMS, UVICORN_LOOP, BUN_PUBLISH)}

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from benchmarks.load import Result, measure
+from benchmarks.measures import peak
 from benchmarks.servers import NotMeasuredError, Peer
 
 
@@ -17,6 +18,7 @@ class Entry:
         load: the arguments of the load generator.
         results: one of each round.
         missing: why there are none.
+        peak: the most bytes of memory that it had, all its processes.
         failed: whether that is since something was wrong, and not since something is not here.
     """
 
@@ -25,6 +27,7 @@ class Entry:
     results: list[Result] = field(default_factory=list)
     missing: str = ""
     failed: bool = False
+    peak: int = 0
 
 
 def interleave(entries: Iterable[Entry], rounds: int, *options: str) -> list[Entry]:
@@ -46,4 +49,6 @@ def interleave(entries: Iterable[Entry], rounds: int, *options: str) -> list[Ent
                     entry.results.append(measure(server, *entry.load, *options))
                 except RuntimeError as reason:
                     entry.missing, entry.failed = str(reason), True
+        for index, server in servers.items():
+            entries[index].peak = peak(server)
     return entries

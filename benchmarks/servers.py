@@ -1,6 +1,7 @@
 """Servers: how one is had, started, pinned to its core and ended."""
 
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from tempfile import TemporaryFile
 HERE = Path(__file__).parent
 BUILD = HERE.parent / "build" / "benchmarks"
 NODE_MODULES = BUILD / "node_modules"
+RESULTS = HERE / "results"
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = CORES[-1], CORES[0]
 START_TIMEOUT = 20.0
@@ -80,6 +82,12 @@ class Peer:
                 log.seek(0)
                 if said := log.read().decode(errors="replace").strip():
                     print(f"{self.name} said: {said[-LOG_TAIL:]}", file=sys.stderr)
+
+
+def raise_file_limit() -> None:
+    """Allow thousands of connections: both ends inherit what this process may open."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def free_port() -> int:

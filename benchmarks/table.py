@@ -1,5 +1,6 @@
 """Ratios of interleaved rounds, and the Markdown table that they end in."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -72,6 +73,13 @@ def head(name: str) -> str:
         f"| figure | {name} | peer | ratio (min to max) | per CPU second | wanted |\n"
         "|---|---|---|---|---|---|"
     )
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; short rows are filled up."""
+    lines = [columns, ["---"] * len(columns)]
+    lines += [[*row, *[""] * (len(columns) - len(row))] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def short(value: float) -> str:

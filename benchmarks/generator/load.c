@@ -32,6 +32,7 @@
 #include "base.h"
 #include "histogram.h"
 #include "messages.h"
+#include "stalled.h"
 
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -40,8 +41,9 @@
 
 #define HEAD_MAX 2048     /* bytes of a response head that we keep */
 #define OPENING_MAX 128   /* handshakes at a time while opening many connections */
+#define AT_A_TIME 64      /* messages that are due, before we look what has come */
 #define SILENCE_MS 10000
-#define STALLED_BUFFER 4096 /* of the kernel, for those who never read */
+#define PATIENCE_MS 1000  /* with a server that may yet end a connection */
 
 /* The key and the answer to it are the example of RFC 6455, section 1.3. */
 #define HOST "Host: 127.0.0.1\r\n"
@@ -122,10 +124,11 @@ static double due_time(const struct conn *c, uint64_t message) {
     return began + (double)(message * options.connections + (uint64_t)(c - conns)) / options.rate;
 }
 
-/* Sends what is due. Who has DEPTH in flight delays all others, but not the time that they count
-   from. */
+/* Sends what is due, and lets go in between to see what has come. Who has DEPTH in flight delays
+   all others, but not the time that they count from. */
 static void send_due(void) {
-    for (double time = now(); !stopping; due++) {
+    double time = now();
+    for (int i = 0; i < AT_A_TIME; i++, due++) {
         struct conn *c = publisher ? publisher : &conns[due % options.connections];
         double then = began + (double)due / options.rate;
         if (then > time || in_flight(c) >= options.depth) return;
@@ -139,11 +142,10 @@ static bool is_stalled(const struct conn *c) {
 
 static void start(struct conn *c) {
     int fd = socket(options.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1;
-    int buffer = STALLED_BUFFER;
     if (fd < 0) fail("socket: %s", strerror(errno));
     if (options.address.ss_family == AF_INET)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (is_stalled(c)) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+    if (is_stalled(c)) set_buffer(fd, STALLED_BUFFER);
     if (connect(fd, (struct sockaddr *)&options.address, options.address_len) < 0 &&
         errno != EINPROGRESS)
         fail("connect: %s", strerror(errno));
@@ -246,8 +248,9 @@ static void on_echo_bytes(struct conn *c, const char *bytes, size_t n) {
 
 static void leave_all(void) {
     for (size_t i = 0; i < opened; i++) {
-        if (!is_stalled(&conns[i])) leave(&conns[i]);
-        else if (conns[i].state == OPEN) abandon(&conns[i]);
+        struct conn *c = &conns[i];
+        if (!is_stalled(c)) leave(c);
+        else if (c->state == OPEN) ended += reads_an_end(c->fd), abandon(c);
     }
 }
 

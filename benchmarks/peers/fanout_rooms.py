@@ -1,24 +1,16 @@
-"""The fan-out of fastws: whatever a client sends, all others in the room get."""
+"""The fan-out of fastws, on any ASGI server: whatever a client sends, all others get."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from fastws import WebSocket
+from fastws.app.portable import Receive, Scope, Send
+from fastws.rooms import Rooms
 
-from fastws.rooms import Member, Rooms
-
-Event = MutableMapping[str, Any]
 rooms = Rooms()
 
 
-async def app(
-    scope: Event,
-    receive: Callable[[], Awaitable[Event]],
-    send: Callable[[Event], Awaitable[None]],
-) -> None:
-    """One room; on any ASGI server."""
-    await receive()
-    await send({"type": "websocket.accept"})
-    member = Member(send, scope["extensions"].get("fastws"))
-    rooms.join(member, "room")
-    while (event := await receive())["type"] == "websocket.receive":
-        await rooms.publish("room", event["text"], exclude=member)
-    member.end()
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """One room."""
+    async with WebSocket[str](scope, receive, send, rooms=rooms) as ws:
+        await ws.accept()
+        ws.join("room")
+        async for message in ws:
+            await ws.publish("room", message)

@@ -1,0 +1,77 @@
+"""Where and with what something was measured."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import sysconfig
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from benchmarks.servers import NODE_MODULES
+
+PACKAGES = (
+    "uvicorn", "uvloop", "httptools", "websockets", "wsproto", "aiohttp", "picows", "socketify",
+    "granian", "hypercorn", "starlette", "fastapi", "pydantic", "litestar", "msgspec", "orjson",
+)  # fmt: skip
+NPM_PACKAGES = ("bun", "deno", "ws")
+
+
+def describe(command: str) -> str:
+    """Say when, where, with what and how, as a Markdown list."""
+    pgo = "PGO" if "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS")) else ""
+    return "\n".join((
+        f"- Date: {time.strftime('%Y-%m-%d %H:%M %Z', time.gmtime())}",
+        f"- Command: `{command}`, at {revision()}",
+        f"- Machine: {processor()}, {os.cpu_count()} cores, {memory():.0f} GiB, "
+        f"Linux {platform.release()}",
+        f"- CPython {platform.python_version()} ({pgo or 'built without PGO'}); {versions()}",
+    ))  # fmt: skip
+
+
+def processor() -> str:
+    """The model of the CPU."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def memory() -> float:
+    """GiB of RAM."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+def revision() -> str:
+    """The commit that is checked out, with a word if files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return result.stdout.strip() or "no commit"
+
+
+def versions() -> str:
+    """The version of everything that takes part."""
+    found = [f"{name} {installed(name)}" for name in PACKAGES]
+    for name in NPM_PACKAGES:
+        manifest = NODE_MODULES / name / "package.json"
+        known = json.loads(manifest.read_text())["version"] if manifest.exists() else "missing"
+        found.append(f"{name} {known}")
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False)
+    return ", ".join([*found, f"Node {node.stdout.strip().removeprefix('v') or 'missing'}"])
+
+
+def installed(name: str) -> str:
+    """The version of a Python package."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def command_line() -> str:
+    """The command that runs."""
+    module = sys.modules["__main__"].__spec__
+    name = module.name if module else sys.argv[0]
+    return " ".join(["python -m", name.removesuffix(".__main__"), *sys.argv[1:]])
