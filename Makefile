@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help
 help: ## print this
 	@echo "make TARGET [PYTHON=python3] [VENV=.venv]"
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12 | sed 's/^/  /'
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14 | sed 's/^/  /'
 
 .PHONY: run
 run: $(BUILT) ## serve the chat [HOST=127.0.0.1 PORT=8080 APP=module:app]
@@ -65,6 +65,16 @@ bench: $(BUILT) $(VENV)/.bench ## measure against uvicorn and Bun, as ratios, a 
 .PHONY: crowd
 crowd: $(BUILT) $(VENV)/.test ## try slow members, and all ways to leave, by the thousand [ARGS=...]
 	$(PY) -m benchmarks.crowd $(ARGS)
+
+.PHONY: bench-all
+bench-all: $(BUILT) $(VENV)/.bench ## measure everything against everybody, half an hour
+	$(PY) -m benchmarks --only echo,typed,fanout,handshake,http,memory,syscalls --rounds 5
+	$(PY) -m benchmarks.compare
+	$(PY) -m benchmarks.curves
+
+.PHONY: bench-curves
+bench-curves: $(BUILT) $(VENV)/.bench ## measure how the cost of a message grows [ARGS=...]
+	$(PY) -m benchmarks.curves $(ARGS)
 
 # The first library in LD_PRELOAD has to be ASAN's; without PYTHONMALLOC it sees only arenas;
 # without --capture=sys pytest would take its report into the grave. What malloc gives is filled,

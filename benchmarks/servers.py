@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 BUILD = HERE.parent / "build" / "benchmarks"
 NODE_MODULES = BUILD / "node_modules"
 RESULTS = HERE / "results"
-CORES = sorted(os.sched_getaffinity(0))
+CORES = tuple(sorted(os.sched_getaffinity(0)))
 SERVER_CORE, LOAD_CORE = CORES[-1], CORES[0]
 START_TIMEOUT = 20.0
 STOP_TIMEOUT = 20.0
@@ -56,26 +56,35 @@ class Peer:
     Attributes:
         name: what the table calls it.
         command: from a free port to the command line that serves there.
+        cores: where it runs, if not on the one that servers have.
+        request: to see whether it is up, where who listens is not who serves.
     """
 
     name: str
     command: Callable[[int], list[str]]
+    cores: tuple[int, ...] | None = None
+    request: bytes = b""
+
+    def prefixed(self, words: tuple[str, ...]) -> "Peer":
+        """Give the same, with words before its command."""
+        return replace(self, command=lambda port: [*words, *self.command(port)])
 
     @contextmanager
     def run(self) -> Iterator[Server]:
         """Start it on a free port and its own core; end it, by process id, on the way out."""
         port = free_port()
         command = self.command(port)
+        cores = self.cores or (SERVER_CORE,)
         with TemporaryFile() as log:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),
+                preexec_fn=lambda: os.sched_setaffinity(0, cores),
             )
             try:
-                wait_until_it_answers(process, port)
+                wait_until_it_answers(process, port, self.request)
                 yield Server(process.pid, port)
             finally:
                 stop(process)
@@ -97,14 +106,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until_it_answers(process: "subprocess.Popen[bytes]", port: int) -> None:
-    """Return once it accepts connections; `NotMeasuredError` if it ended instead."""
+def wait_until_it_answers(process: "subprocess.Popen[bytes]", port: int, request: bytes) -> None:
+    """Return once it accepts connections and answers; `NotMeasuredError` if it ended instead."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise NotMeasuredError(f"the server ended with status {process.returncode}")
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            with socket.create_connection(("127.0.0.1", port), timeout=START_TIMEOUT) as client:
+                client.sendall(request)
+                if request:
+                    client.recv(1)
             return
         except OSError:
             time.sleep(0.02)
@@ -166,7 +178,7 @@ def compiled(source: Path) -> str:
         if compiler is None:
             raise NotMeasuredError("no C compiler (cc)")
         BUILD.mkdir(parents=True, exist_ok=True)
-        run_or_not_measured(*compiler.split(), "-O2", "-o", str(binary), str(source))
+        run_or_not_measured(*compiler.split(), "-O2", "-o", str(binary), str(source), "-lz")
     return str(binary)
 
 

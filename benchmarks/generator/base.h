@@ -23,7 +23,7 @@ static struct {
     size_t connections, depth, size, stalled;
     const char *message, *reply; /* instead of random ones of `size` bytes */
     bool bursts; /* the next DEPTH messages only when all of the last DEPTH are back */
-    bool binary;
+    bool binary, deflate;
     double rate, seconds, warmup;
     pid_t pids[PROCESSES];
     size_t processes;
@@ -83,7 +83,7 @@ static void parse(int argc, char **argv) {
     while (argc > 1 && mode < MODE_COUNT && strcmp(argv[1], MODES[mode])) mode++;
     if (argc < 2 || mode == MODE_COUNT) fail("the first argument is the mode, see load.c");
     options.mode = (enum mode)mode;
-    for (int c; (c = getopt(argc - 1, argv + 1, "c:d:s:m:r:R:n:t:w:p:u:P:bB")) != -1;) {
+    for (int c; (c = getopt(argc - 1, argv + 1, "c:d:s:m:r:R:n:t:w:p:u:P:bBz")) != -1;) {
         if (c == 'c') options.connections = strtoul(optarg, NULL, 10);
         else if (c == 'd') options.depth = strtoul(optarg, NULL, 10);
         else if (c == 's') options.size = strtoul(optarg, NULL, 10);
@@ -99,12 +99,14 @@ static void parse(int argc, char **argv) {
             options.pids[options.processes++] = (pid_t)atoi(optarg);
         else if (c == 'b') options.bursts = true;
         else if (c == 'B') options.binary = true;
+        else if (c == 'z') options.deflate = true;
         else exit(2);
     }
     if (!options.connections || !options.depth) fail("-c and -d are at least 1");
     if (options.stalled >= options.connections) fail("-n is less than -c");
     if (!options.reply) options.reply = options.message;
     if (options.reply && !options.message) fail("-r is the answer to -m");
+    if (options.deflate && (options.mode != ECHO || options.message)) fail("-z is for echo -s");
     if (options.mode == FANOUT) options.connections++;
     parse_address(port, path);
 }

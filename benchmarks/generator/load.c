@@ -15,6 +15,8 @@
                              DEPTH in flight on each connection. A message's time counts from when
                              it was due, also when it had to wait for those before it: no
                              coordinated omission. Between two messages it polls: it needs a core.
+     -z                      echo: permessage-deflate without context takeover; the messages are
+                             all the same
      -n STALLED              fanout: so many of the subscribers never read; nobody waits for them
 
    A closed loop unless -R is given: what is back makes room for the next.
@@ -30,8 +32,9 @@
    "ended" are those of the stalled whom the server did not keep. */
 
 #include "base.h"
-#include "histogram.h"
 #include "messages.h"
+#include "deflate.h"
+#include "histogram.h"
 #include "stalled.h"
 
 #include <fcntl.h>
@@ -40,16 +43,17 @@
 #include <sys/socket.h>
 
 #define HEAD_MAX 2048     /* bytes of a response head that we keep */
-#define OPENING_MAX 128   /* handshakes at a time while opening many connections */
+#define OPENING_MAX 128   /* handshakes at a time while opening connections that stay */
 #define AT_A_TIME 64      /* messages that are due, before we look what has come */
 #define SILENCE_MS 10000
 #define PATIENCE_MS 1000  /* with a server that may yet end a connection */
 
 /* The key and the answer to it are the example of RFC 6455, section 1.3. */
 #define HOST "Host: 127.0.0.1\r\n"
-static const char UPGRADE[] =
-    "GET /ws HTTP/1.1\r\n" HOST "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+#define UPGRADE \
+    "GET /ws HTTP/1.1\r\n" HOST "Upgrade: websocket\r\nConnection: Upgrade\r\n" \
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+static const char PLAIN_UPGRADE[] = UPGRADE "\r\n", DEFLATE_UPGRADE[] = UPGRADE OFFER "\r\n";
 static const char ACCEPT[] = "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
 static const char GET[] = "GET / HTTP/1.1\r\n" HOST "Accept: */*\r\n\r\n";
 static const char BODY[] = "Hello, world!\n";
@@ -158,7 +162,8 @@ static void start(struct conn *c) {
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0) fail("epoll: %s", strerror(errno));
     started++;
     if (options.mode == HTTP) opened++, say(c, GET, sizeof GET - 1);
-    else say(c, UPGRADE, sizeof UPGRADE - 1);
+    else if (options.deflate) say(c, DEFLATE_UPGRADE, sizeof DEFLATE_UPGRADE - 1);
+    else say(c, PLAIN_UPGRADE, sizeof PLAIN_UPGRADE - 1);
 }
 
 static void leave(struct conn *c) {
@@ -344,8 +349,9 @@ static void wait_for_stdin(void) {
 
 static void open_all(void) {
     size_t at_once = options.connections, all_but_one = options.connections - 1;
-    if (options.mode == IDLE && at_once > OPENING_MAX) at_once = OPENING_MAX;
-    if (options.mode == FANOUT) at_once = all_but_one < OPENING_MAX ? all_but_one : OPENING_MAX;
+    if (options.mode == FANOUT) at_once = all_but_one;
+    if (options.mode <= FANOUT || options.mode == IDLE)
+        at_once = at_once < OPENING_MAX ? at_once : OPENING_MAX;
     conns = calloc(options.connections, sizeof *conns);
     if (options.mode == FANOUT) publisher = &conns[all_but_one];
     for (size_t i = 0; i < at_once; i++) start(&conns[i]);
@@ -383,6 +389,7 @@ static void measure(void) {
 int main(int argc, char **argv) {
     parse(argc, argv);
     build_messages();
+    if (options.deflate) compress_messages(), learn_reply(DEFLATE_UPGRADE);
     receivers = calloc(messages.count, sizeof *receivers);
     sent_at = calloc(messages.count, sizeof *sent_at);
     epoll = epoll_create1(0);

@@ -10,6 +10,14 @@ static struct {
     char *expected; /* unmasked, unfragmented, with the shortest length */
 } messages;
 
+enum { HEADER_MAX = 10, MASK = 4, RSV1 = 0x40 };
+
+/* The same once more, behind them. */
+static void repeat_frames(void) {
+    size_t all = messages.count * messages.frame_len;
+    memcpy(messages.frames + all, messages.frames, all);
+}
+
 /* RFC 6455, section 5.2: FIN, opcode, and the payload length in 1, 3 or 9 bytes. */
 static size_t put_header(char *to, size_t n, bool masked) {
     size_t used = 2, bytes = n < 126 ? 0 : n < 65536 ? 2 : 8;
@@ -35,34 +43,47 @@ static uint32_t next_random(void) {
     return state;
 }
 
+/* Text is words, so that it can be compressed as what people write can be. */
 static void put_random(char *to, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        to[i] = (char)(options.binary ? next_random() : ' ' + next_random() % 95);
+    static const char *const words[] = {"the ", "message ", "of ", "a ", "room ", "was ", "never ",
+                                        "sent ", "to ", "who ", "it ", "again, ", "and ", "but ",
+                                        "latency ", "socket "};
+    for (size_t i = 0; i < n && options.binary; i++) to[i] = (char)next_random();
+    for (size_t i = 0; i < n && !options.binary;) {
+        const char *word = words[next_random() >> 7 & 15];
+        while (*word && i < n) to[i++] = *word++;
+    }
 }
 
+/* Adds one message, masked, and the reply to it. */
+static void put_message(size_t number, char *frame, char *reply) {
+    size_t size = options.message ? strlen(options.message) : options.size;
+    size_t reply_size = options.reply ? strlen(options.reply) : size;
+    char *mask = frame + put_header(frame, size, true);
+    char *payload = mask + MASK, *reply_payload = reply + put_header(reply, reply_size, false);
+    uint32_t key = next_random();
+    memcpy(mask, &key, MASK);
+    if (options.message) {
+        put_numbered(payload, options.message, number);
+        put_numbered(reply_payload, options.reply, number);
+    } else {
+        put_random(payload, size);
+        memcpy(reply_payload, payload, size);
+    }
+    for (size_t i = 0; i < size; i++) payload[i] ^= mask[i % MASK];
+    messages.frame_len = (size_t)(payload + size - frame);
+    messages.reply_len = (size_t)(reply_payload + reply_size - reply);
+}
+
+/* Has room for all; the lengths are known with the first, and the same for all. */
 static void build_messages(void) {
     size_t size = options.message ? strlen(options.message) : options.size;
     size_t reply_size = options.reply ? strlen(options.reply) : size;
     messages.count = options.depth + 7;
-    char *frame = messages.frames = malloc(2 * messages.count * (size + 14));
-    char *reply = messages.expected = malloc(messages.count * (reply_size + 10));
-    for (size_t i = 0; i < messages.count; i++) {
-        frame += put_header(frame, size, true), reply += put_header(reply, reply_size, false);
-        char *mask = frame;
-        uint32_t key = next_random();
-        memcpy(mask, &key, 4);
-        frame += 4;
-        if (options.message) {
-            put_numbered(frame, options.message, i);
-            put_numbered(reply, options.reply, i);
-        } else {
-            put_random(frame, size);
-            memcpy(reply, frame, size);
-        }
-        for (size_t j = 0; j < size; j++) frame[j] ^= mask[j % 4];
-        frame += size, reply += reply_size;
-    }
-    messages.frame_len = (size_t)(frame - messages.frames) / messages.count;
-    messages.reply_len = (size_t)(reply - messages.expected) / messages.count;
-    memcpy(frame, messages.frames, messages.count * messages.frame_len);
+    messages.frames = malloc(2 * messages.count * (size + HEADER_MAX + MASK));
+    messages.expected = malloc(messages.count * (reply_size + HEADER_MAX));
+    for (size_t i = 0; i < messages.count; i++)
+        put_message(i, messages.frames + i * messages.frame_len,
+                    messages.expected + i * messages.reply_len);
+    repeat_frames();
 }
