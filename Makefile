@@ -76,6 +76,10 @@ bench-all: $(BUILT) $(VENV)/.bench ## measure everything against everybody, twen
 bench-curves: $(BUILT) $(VENV)/.bench ## measure how the cost of a message grows [ARGS=...]
 	$(PY) -m benchmarks.curves $(ARGS)
 
+.PHONY: profile
+profile: $(BUILT) $(VENV)/.bench ## draw a flame graph of the server under load [ARGS="--load typed"]
+	$(PY) -m benchmarks.profile $(ARGS)
+
 # The first library in LD_PRELOAD has to be ASAN's; without PYTHONMALLOC it sees only arenas;
 # without --capture=sys pytest would take its report into the grave. What malloc gives is filled,
 # so that bytes that nobody has written are seen where they come out.
