@@ -65,6 +65,7 @@ def hypercorn(port: int) -> list[str]:
 
 
 FASTWS = asgi("fastws", "peers.echo:app", *OURS)
+FASTWS_APP = asgi("fastws.App", "peers.echo_fastws:app", *OURS)
 UVICORN = asgi("uvicorn", "peers.echo:app", *THEIRS)
 BUN = bun("Bun", "echo_bun.js")
 FLOOR = Peer("floor in C", lambda port: [compiled(FOLDER / "floor.c"), str(port)])
@@ -72,6 +73,7 @@ SUBJECTS = {peer.name.lower(): peer for peer in (FASTWS, UVICORN, BUN)}
 
 ECHO = (
     FASTWS,
+    FASTWS_APP,
     FLOOR,
     BUN,
     Peer("Deno", deno),

@@ -7,7 +7,6 @@ from contextlib import suppress
 from functools import cache
 from typing import Any, Generic, NoReturn, TypeVar
 
-import msgspec
 import orjson
 
 from fastws.app.answer import check_code, shortened
@@ -34,7 +33,6 @@ M = TypeVar("M")
 
 # Nobody looks at what is counted outside of an App.
 _UNSEEN = Counters()
-_STRUCTS = type(msgspec.Struct)
 _PLAIN_TYPES = (str, bytes, bytearray, memoryview)
 
 
@@ -77,6 +75,7 @@ class Exchange(Handshake, Generic[M]):
             self._receive, self._send = self._events.receive, self._events.send
         self._extension = self._native or portable_extension(self._receive, self._send)
         self._connection: Any = self._extension["connection"]
+        self._send_text = self._connection.send_text
         self._bad_messages = 0
         self._bucket = Bucket.for_limits(self._limits)
         # Our server sees to it before it receives all of a message; others have their own limit.
@@ -193,28 +192,8 @@ class Exchange(Handshake, Generic[M]):
 
     # Sending.
 
-    def send(self, message: Any) -> Awaitable[None]:
-        """Sends a str as text, bytes as binary, and anything else in the format of the messages.
-
-        Waits while the client does not read.
-
-        Raises:
-            Disconnected: the connection is over.
-        """
-        kind = type(message)
-        # What most messages are, in the fewest steps: the connection itself knows whether it is
-        # over (benchmarks, echo and typed).
-        if self._direct:
-            if kind is str:
-                return self._connection.send_text(message)  # type: ignore[no-any-return]
-            if type(kind) is _STRUCTS:
-                encoded = self._encode(message)
-                if self._binary:
-                    return self._connection.send_binary(encoded)  # type: ignore[no-any-return]
-                return self._connection.send_text(encoded)  # type: ignore[no-any-return]
-        return self._send_any(message)
-
     def _send_any(self, message: Any) -> Awaitable[None]:
+        """Sends what does not go the shortest way, see `Sender.send`."""
         if self.state is not State.OPEN:
             self._expect_accepted("send")
             return self._refuse_to_send()
@@ -224,11 +203,13 @@ class Exchange(Handshake, Generic[M]):
         else:
             binary = self._binary
             message = self._encode(message)
-        if self._member is not None and self._member.outbox is not None:
+        if self._member is None:
+            # From here on there is a shorter way, until it joins a room.
+            self._send_encoded = self._connection.send_binary if self._binary else self._send_text
+            self._direct = True
+        elif self._member.outbox is not None:
             return self._send_behind(self._member, message, binary)
-        if binary:
-            return self._connection.send_binary(message)  # type: ignore[no-any-return]
-        return self._connection.send_text(message)  # type: ignore[no-any-return]
+        return self._connection.send_binary(message) if binary else self._send_text(message)
 
     async def _send_behind(self, member: Member, message: Any, binary: bool) -> None:
         """Sends behind what was published before, and has not gone out yet."""

@@ -8,6 +8,7 @@ from fastws.app.answer import Header, checked_headers, denial
 from fastws.app.bearer import accepted_subprotocol
 from fastws.app.messages import Codec, JsonCodec
 from fastws.app.portable import Receive, Scope, Send
+from fastws.app.sender import Sender
 from fastws.errors import Disconnected
 from fastws.limits import Limits
 
@@ -24,7 +25,7 @@ class State(Enum):
     CLOSED = "after the end"
 
 
-class Handshake:
+class Handshake(Sender):
     """The opening handshake, on any ASGI server.
 
     Attributes:
@@ -37,8 +38,6 @@ class Handshake:
     __slots__ = (
         "_binary",
         "_codecs",
-        "_direct",
-        "_encode",
         "_native",
         "_own_limits",
         "_receive",
@@ -66,8 +65,6 @@ class Handshake:
         self._codecs = codecs
         self._encode = PLAIN.encode_bytes
         self._binary = False
-        # Whether what is sent goes straight to the connection: it is accepted, and in no room.
-        self._direct = False
         self._own_limits = limits
         # What our server offers; None on others.
         self._native: Mapping[str, Any] | None = (scope.get("extensions") or {}).get("fastws")
@@ -102,7 +99,6 @@ class Handshake:
                 event["fastws"]["limits"] = self._own_limits
         await self._answer(event)
         self.state = State.OPEN
-        self._direct = True
 
     async def _connect(self, what: str) -> None:
         """Takes the first event, which says that there is a client, and the right to answer."""
