@@ -1,6 +1,6 @@
 """`python -m benchmarks.compare`: fastws beside everybody else, as tables and a chart.
 
-It writes RESULTS/peers.md and RESULTS/peers.svg.
+It writes RESULTS/peers.md, whose other sections stay, and a chart for each section with rates.
 """
 
 import argparse
@@ -8,15 +8,15 @@ import sys
 from pathlib import Path
 
 from benchmarks.charts import draw_bars
-from benchmarks.contests import CONTESTS
-from benchmarks.machine import command_line, describe
-from benchmarks.report import HOW, document, section
-from benchmarks.runs import Entry, interleave
+from benchmarks.contests import CONTESTS, Contest
+from benchmarks.machine import machine, occasion
+from benchmarks.report import HOW, section, write
+from benchmarks.runs import Entry, interleave, weigh
 from benchmarks.servers import RESULTS, raise_file_limit
 
 
 def main() -> int:
-    """Measure, print and write; status 1 if nothing could be measured."""
+    """Measure, print and write; status 1 if our own server was missing."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__)
     parser.add_argument(
         "--only",
@@ -30,19 +30,29 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=RESULTS, help="a folder (%(default)s)")
     options = parser.parse_args()
     raise_file_limit()
-    sections, measured = [], dict[str, list[Entry]]()
+    head = f"# fastws and its peers\n\n{machine()}\n\n{HOW}"
+    order = [contest.title for contest in CONTESTS.values()]
+    failed = False
     for name in options.only:
         contest = CONTESTS[name]
-        seconds = contest.seconds or options.seconds
-        entries = [Entry(peer, contest.load) for peer in contest.peers]
-        measured[name] = interleave(entries, options.rounds, "-t", str(seconds))
-        sections.append(section(contest, measured[name]))
-        print(sections[-1], end="\n\n", flush=True)
-    facts = f"{describe(command_line())}\n\n{HOW}\n\n![rates](peers.svg)"
-    options.results.mkdir(exist_ok=True)
-    (options.results / "peers.md").write_text(document("fastws and its peers", facts, sections))
-    draw_bars(measured, options.results / "peers.svg")
-    return int(all(entry.missing for entries in measured.values() for entry in entries))
+        entries = measure(contest, options.rounds, options.seconds)
+        text = f"{occasion()}\n\n{section(contest, entries)}"
+        print(f"## {contest.title}\n\n{text}\n", flush=True)
+        if contest.measure == "rate" and any(entry.results for entry in entries):
+            draw_bars(contest, entries, options.results / f"{name}.svg")
+            text += f"\n\n![{contest.title}]({name}.svg)"
+        # After each of them: whatever ends this, what was measured stays.
+        write(options.results / "peers.md", head, {contest.title: text}, order)
+        failed |= bool(entries[0].missing)
+    return int(failed)
+
+
+def measure(contest: Contest, rounds: int, seconds: float) -> list[Entry]:
+    """Run one contest."""
+    entries = [Entry(peer, contest.load) for peer in contest.peers]
+    if contest.measure == "memory":
+        return weigh(entries, rounds, int(contest.load[-1]))
+    return interleave(entries, rounds, "-t", str(contest.seconds or seconds))
 
 
 if __name__ == "__main__":

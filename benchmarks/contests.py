@@ -7,7 +7,7 @@ from benchmarks.figures import TYPED_LOAD
 from benchmarks.roster import ECHO, FANOUT, FLOOR, TYPED
 from benchmarks.servers import Peer
 
-Measure = Literal["rate", "latency", "stalled"]
+Measure = Literal["rate", "latency", "stalled", "memory"]
 
 
 @dataclass(frozen=True)
@@ -88,5 +88,12 @@ CONTESTS = {
         seconds=3,
         note="Deliveries are those to the other 98; `ended` is how many of the 2 the server closed "
         "in the end, `peak` the most memory that it had.",
+    ),
+    "memory": Contest(
+        "Memory of an idle connection, 5,000 open",
+        "memory",
+        ("idle", "-c", "5000"),
+        WITHOUT_FLOOR,
+        note="Growth of the RSS of a fresh server's processes.",
     ),
 }

@@ -1,6 +1,6 @@
 """`python -m benchmarks.curves`: what a message costs, as the load grows.
 
-It writes RESULTS/curves.md and RESULTS/curves.svg.
+It writes RESULTS/curves.md, whose other sections stay, and a chart for each.
 """
 
 import argparse
@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.charts import draw_curves
-from benchmarks.machine import command_line, describe
-from benchmarks.report import cpu, document, middle
+from benchmarks.charts import draw_curve
+from benchmarks.machine import machine, occasion
+from benchmarks.report import cpu, middle, write
 from benchmarks.roster import FASTWS, FASTWS_ROOMS, UVICORN, UVICORN_LOOP, UVICORN_ROOMS
 from benchmarks.runs import Entry, interleave
 from benchmarks.servers import CORES, OURS, RESULTS, THEIRS, asgi, raise_file_limit
@@ -127,7 +127,12 @@ def section(curve: Curve, measured: Measured) -> str:
     rows = [
         [f"{point:,}", *(cell(entry) for entry in entries)] for point, entries in measured.items()
     ]
-    return f"## {curve.title}: by {curve.axis}\n\n{table((curve.axis, *names), rows)}"
+    return table((curve.axis, *names), rows)
+
+
+def heading(curve: Curve) -> str:
+    """What grows, and what is measured."""
+    return f"By {curve.axis}: {curve.title}"
 
 
 def cell(entry: Entry) -> str:
@@ -152,24 +157,19 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=RESULTS, help="a folder (%(default)s)")
     options = parser.parse_args()
     raise_file_limit()
-    sections, all_measured = [], dict[str, Measured]()
+    head = f"# What a message costs, as the load grows\n\n{machine()}\n\n{HOW}"
+    order = [heading(curve) for curve in CURVES.values()]
+    failed = False
     for name in options.only:
-        all_measured[name] = dict(measure(CURVES[name], options.rounds, options.seconds))
-        sections.append(section(CURVES[name], all_measured[name]))
-        print(sections[-1], end="\n\n", flush=True)
-    facts = f"{describe(command_line())}\n\n{HOW}\n\n![curves](curves.svg)"
-    options.results.mkdir(exist_ok=True)
-    (options.results / "curves.md").write_text(
-        document("What a message costs, as the load grows", facts, sections)
-    )
-    charts = {
-        name: (CURVES[name].title, CURVES[name].axis, measured)
-        for name, measured in all_measured.items()
-    }
-    draw_curves(charts, options.results / "curves.svg")
-    return int(
-        any(e.failed for m in all_measured.values() for entries in m.values() for e in entries)
-    )
+        curve = CURVES[name]
+        measured = dict(measure(curve, options.rounds, options.seconds))
+        text = f"{occasion()}\n\n{section(curve, measured)}"
+        print(f"## {heading(curve)}\n\n{text}\n", flush=True)
+        draw_curve(curve.title, curve.axis, measured, options.results / f"{name}.svg")
+        text += f"\n\n![{heading(curve)}]({name}.svg)"
+        write(options.results / "curves.md", head, {heading(curve): text}, order)
+        failed |= any(entry.failed for entries in measured.values() for entry in entries)
+    return int(failed)
 
 
 HOW = """CPU time of the server's processes for one message, user and kernel, the median of the

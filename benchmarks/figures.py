@@ -18,7 +18,7 @@ from benchmarks.roster import (
     UVICORN_LOOP,
     UVICORN_ROOMS,
 )
-from benchmarks.runs import Entry, interleave
+from benchmarks.runs import Entry, interleave, weight
 from benchmarks.servers import BUILD, Peer, Server
 from benchmarks.table import Ratios, Row, holds, short
 
@@ -72,12 +72,12 @@ ECHOES = (
     Race(
         "echo, 64 B, 100 connections, 1 in flight",
         ("echo", "-c", "100", "-d", "1", "-s", "64"),
-        (Rival(UVICORN, ">= 3"), Rival(BUN, ">= 0.75"), Rival(FLOOR)),
+        (Rival(UVICORN, ">= 3"), Rival(BUN, ">= 0.85"), Rival(FLOOR)),
     ),
     Race(
         "echo, 64 B, 100 connections, 16 in flight",
         ("echo", "-c", "100", "-d", "16", "-s", "64"),
-        (Rival(UVICORN, ">= 12"), Rival(BUN, ">= 0.7"), Rival(FLOOR)),
+        (Rival(UVICORN, ">= 12"), Rival(BUN, ">= 0.9"), Rival(FLOOR)),
     ),
     Race(
         "echo, 16 KiB, 50 connections, 1 in flight",
@@ -95,7 +95,7 @@ FANOUT = Race(
     (
         Rival(UVICORN_LOOP, ">= 4"),
         Rival(BROADCAST, ">= 2"),
-        Rival(BUN_PUBLISH),
+        Rival(BUN_PUBLISH, ">= 0.8"),
         Rival(UVICORN_ROOMS),
     ),
 )
@@ -192,15 +192,6 @@ def warm_up(server: Server) -> None:
     load.measure(server, "handshake", "-c", "64", "-t", "0.3")
 
 
-def per_idle_connection(peer: Peer) -> float:
-    """KiB that a fresh server's RSS grows by for each connection that is open and silent."""
-    with peer.run() as server:
-        warm_up(server)
-        before = measures.rss(server.pid)
-        with load.idle(server, IDLE_CONNECTIONS):
-            return (measures.rss(server.pid) - before) / IDLE_CONNECTIONS / KIB
-
-
 def left_behind(peer: Peer) -> list[int]:
     """RSS in KiB of one server after each of the rounds of connecting and leaving."""
     sizes = []
@@ -209,7 +200,7 @@ def left_behind(peer: Peer) -> list[int]:
         for _ in range(LEAVING_ROUNDS):
             with load.idle(server, LEAVING_CONNECTIONS):
                 pass
-            sizes.append(measures.rss(server.pid) // KIB)
+            sizes.append(measures.rss(server) // KIB)
     return sizes
 
 
@@ -217,8 +208,8 @@ def memory(plan: Plan) -> Iterator[Row]:
     """RSS of idle connections, and what connections leave behind."""
     ours, theirs = [], []
     for _ in range(plan.rounds):
-        ours.append(per_idle_connection(plan.subject))
-        theirs.append(per_idle_connection(UVICORN))
+        ours.append(weight(plan.subject, IDLE_CONNECTIONS) / KIB)
+        theirs.append(weight(UVICORN, IDLE_CONNECTIONS) / KIB)
     wanted = "<= 6 KiB"
     yield Row(
         f"memory per idle connection, {IDLE_CONNECTIONS:,} open",

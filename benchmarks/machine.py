@@ -19,16 +19,23 @@ PACKAGES = (
 NPM_PACKAGES = ("bun", "deno", "ws")
 
 
-def describe(command: str) -> str:
-    """Say when, where, with what and how, as a Markdown list."""
-    pgo = "PGO" if "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS")) else ""
-    return "\n".join((
-        f"- Date: {time.strftime('%Y-%m-%d %H:%M %Z', time.gmtime())}",
-        f"- Command: `{command}`, at {revision()}",
-        f"- Machine: {processor()}, {os.cpu_count()} cores, {memory():.0f} GiB, "
-        f"Linux {platform.release()}",
-        f"- CPython {platform.python_version()} ({pgo or 'built without PGO'}); {versions()}",
-    ))  # fmt: skip
+def machine() -> str:
+    """Say on what, and with what, as a Markdown list."""
+    built = (
+        "with"
+        if "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
+        else "without"
+    )
+    return (
+        f"- {processor()}, {os.cpu_count()} cores, {memory():.0f} GiB, Linux {platform.release()}\n"
+        f"- CPython {platform.python_version()} ({built} PGO), {versions()}"
+    )
+
+
+def occasion() -> str:
+    """Say when, of which commit and how."""
+    date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    return f"{date}, at {revision()}: `{command_line()}`"
 
 
 def processor() -> str:
@@ -45,8 +52,8 @@ def memory() -> float:
 
 
 def revision() -> str:
-    """The commit that is checked out, with a word if files differ from it."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
+    """The commit that is checked out."""
+    command = ["git", "describe", "--always", "--abbrev=10"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     return result.stdout.strip() or "no commit"
 

@@ -15,31 +15,32 @@ SETTLE_SECONDS = 0.25
 SETTLE_TRIES = 20
 
 
-def rss(pid: int) -> int:
-    """Resident memory in bytes, once it has stopped changing.
+def rss(server: Server) -> int:
+    """Resident memory in bytes of a server's processes, once it has stopped changing.
 
     From smaps_rollup, which counts pages; the VmRSS of /proc/PID/status is an estimate.
     """
     before = -1
     for _ in range(SETTLE_TRIES):
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        now = next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Rss:"))
+        now = sum(field("smaps_rollup", "Rss:", pid) for pid in server.pids())
         if now == before:
             break
         before = now
         time.sleep(SETTLE_SECONDS)
-    return now * 1024
+    return now
+
+
+def field(file: str, name: str, pid: int) -> int:
+    """A size that the kernel tells in KiB, in bytes."""
+    lines = (line.split() for line in Path(f"/proc/{pid}/{file}").read_text().splitlines())
+    return next((int(line[1]) for line in lines if line and line[0] == name), 0) * 1024
 
 
 def peak(server: Server) -> int:
     """The most resident memory in bytes that a server has had; 0 when it is gone."""
-    total = 0
     with suppress(FileNotFoundError):
-        for pid in server.pids():
-            text = Path(f"/proc/{pid}/status").read_text()
-            lines = (line.split() for line in text.splitlines())
-            total += next((int(line[1]) for line in lines if line and line[0] == "VmHWM:"), 0)
-    return total * 1024
+        return sum(field("status", "VmHWM:", pid) for pid in server.pids())
+    return 0
 
 
 class SystemCalls:

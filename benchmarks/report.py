@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 from benchmarks.contests import Contest, Measure
@@ -14,6 +15,7 @@ load generator on another; medians of the rounds. A ratio is fastws over the pee
 the median, the smallest, the largest; above 1 fastws is ahead. CPU is what a server's processes
 spent on one message, user and kernel. Where the share of a core is small, something else was the
 limit, and the ratio per CPU second says more."""
+KIB = 1024
 
 
 def middle(entry: Entry, value: Callable[[Result], float]) -> float:
@@ -56,6 +58,13 @@ def stalled_row(entry: Entry, _ours: Entry) -> list[str]:
     return [rate, *times(entry), f"{entry.peak >> 20} MiB", str(entry.results[-1].ended)]
 
 
+def memory_row(entry: Entry, ours: Entry) -> list[str]:
+    """Cells of the table of idle connections."""
+    kib = [size / KIB for size in entry.sizes]
+    ratio = Ratios.of([b for b, _ in zip(entry.sizes, ours.sizes, strict=False)], ours.sizes)
+    return [f"{median(kib):.1f} KiB", f"{ratio.median:.2f}"]
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a measure becomes a table.
@@ -80,6 +89,9 @@ LAYOUTS: dict[Measure, Layout] = {
     "latency": Layout(
         ("p50", "p99", "p99.9", "CPU"), latency_row, lambda entry: middle(entry, lambda r: r.p99)
     ),
+    "memory": Layout(
+        ("a connection", "times that of fastws"), memory_row, lambda entry: median(entry.sizes)
+    ),
     "stalled": Layout(
         ("rate", "p50", "p99", "p99.9", "peak", "ended"),
         stalled_row,
@@ -99,17 +111,20 @@ def section(contest: Contest, entries: list[Entry]) -> str:
     for row in rows:
         if row[0] == ours.peer.name:
             row[0] = f"**{row[0]}**"
-    parts = (f"## {contest.title}", contest.note, table(("server", *layout.columns), rows))
-    return "\n\n".join(part for part in (*parts, verdict(ranked, ours)) if part)
+    parts = [contest.note, table(("server", *layout.columns), rows), verdict(contest, ranked, ours)]
+    return "\n\n".join(part for part in parts if part)
 
 
-def verdict(ranked: list[Entry], ours: Entry) -> str:
+def verdict(contest: Contest, ranked: list[Entry], ours: Entry) -> str:
     """Say who is ahead of us."""
     if ours not in ranked:
         return "fastws itself is missing."
-    faster = [entry.peer.name for entry in ranked[: ranked.index(ours)]]
-    cheaper = [entry.peer.name for entry in ranked if cpu(entry) < cpu(ours)]
-    return f"Ahead of fastws: {names(faster)}. Less CPU for a message: {names(cheaper)}."
+    ahead = [entry.peer.name for entry in ranked[: ranked.index(ours)]]
+    text = f"Ahead of fastws: {names(ahead)}."
+    if contest.measure == "rate":
+        cheaper = [entry.peer.name for entry in ranked if cpu(entry) < cpu(ours)]
+        text += f" Less CPU for one: {names(cheaper)}."
+    return text
 
 
 def names(some: list[str]) -> str:
@@ -117,6 +132,21 @@ def names(some: list[str]) -> str:
     return "; ".join(some) or "none"
 
 
-def document(title: str, facts: str, sections: Iterable[str]) -> str:
-    """The file."""
-    return "\n\n".join([f"# {title}", facts, *sections]) + "\n"
+def write(path: Path, head: str, sections: dict[str, str], order: Iterable[str]) -> None:
+    """Write a file; sections that it has, and that were not measured now, stay.
+
+    Args:
+        path: of the file.
+        head: what it begins with.
+        sections: by their headings.
+        order: all headings that there may be.
+    """
+    all_sections = {}
+    if path.exists():
+        for section in path.read_text().split("\n## ")[1:]:
+            heading, _, text = section.partition("\n")
+            all_sections[heading] = text.strip()
+    all_sections |= sections
+    there = [f"## {name}\n\n{all_sections[name]}" for name in order if name in all_sections]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n\n".join([head, *there]) + "\n")

@@ -82,7 +82,7 @@ def leaving(rounds: int, count: int) -> bool:
         at_first = numbers(server)
         for i in range(rounds):
             left = come_and_go(server, count)
-            sizes.append(measures.rss(server.pid))
+            sizes.append(measures.rss(server))
             if left != at_first | {k: v for k, v in left.items() if k not in kept}:
                 print(f"round {i + 1} has left {[(k, left[k]) for k in kept]}")
                 clean = False

@@ -51,7 +51,7 @@ def slow_members(server: Server) -> Iterator[None]:
 @contextmanager
 def watched(server: Server) -> Iterator[list[int]]:
     """Gives a list of what the server's memory was, over and over, while this lasts."""
-    sizes = [measures.rss(server.pid)]
+    sizes = [measures.rss(server)]
     done = threading.Event()
 
     def watch() -> None:
