@@ -7,6 +7,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8080
 APP ?= fastws.examples.chat:app
 SECONDS ?= 60
+MINUTES ?= 10
 
 PY := $(abspath $(VENV))/bin/python
 BUILT := $(VENV)/.built
@@ -22,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help
 help: ## print this
 	@echo "make TARGET [PYTHON=python3] [VENV=.venv]"
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14 | sed 's/^/  /'
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18 | sed 's/^/  /'
 
 .PHONY: run
 run: $(BUILT) ## serve the chat [HOST=127.0.0.1 PORT=8080 APP=module:app]
@@ -79,6 +80,18 @@ bench-curves: $(BUILT) $(VENV)/.bench ## measure how the cost of a message grows
 .PHONY: profile
 profile: $(BUILT) $(VENV)/.bench ## draw a flame graph of the server under load [ARGS="--load typed"]
 	$(PY) -m benchmarks.profile $(ARGS)
+
+.PHONY: loadtest
+loadtest: $(BUILT) $(VENV)/.load ## load a server of ours, or URL, by locust [URL=ws://... SHAPE=steps ARGS=...]
+	$(PY) -m loadtest $(if $(URL),--url $(URL)) $(if $(SHAPE),--shape $(SHAPE)) $(ARGS)
+
+.PHONY: loadtest-ceiling
+loadtest-ceiling: $(BUILT) $(VENV)/.load ## measure what one process of the load generator can do [ARGS=...]
+	$(PY) -m loadtest.ceiling $(ARGS)
+
+.PHONY: soak
+soak: $(BUILT) $(VENV)/.load ## load a server with everything, and look for what grows [MINUTES=10]
+	$(PY) -m loadtest.soak --minutes $(MINUTES) $(ARGS)
 
 # The first library in LD_PRELOAD has to be ASAN's; without PYTHONMALLOC it sees only arenas;
 # without --capture=sys pytest would take its report into the grave. What malloc gives is filled,
@@ -142,7 +155,11 @@ $(BUILT): $(VENV)/.installed $(SOURCES)
 
 $(VENV)/.test: $(VENV)/.installed pyproject.toml .ci/packages
 	.ci/packages test $(PYTHON)
-	$(PY) .ci/requirements project test | $(PY) -m pip install --quiet --requirement /dev/stdin
+	$(PY) .ci/requirements project test load | $(PY) -m pip install --quiet --requirement /dev/stdin
+	touch $@
+
+$(VENV)/.load: $(VENV)/.installed pyproject.toml
+	$(PY) .ci/requirements project load | $(PY) -m pip install --quiet --requirement /dev/stdin
 	touch $@
 
 # A peer that cannot be installed here costs its rows, which say so.
