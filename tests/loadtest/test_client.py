@@ -22,7 +22,7 @@ from fastws.testing.frames import (
     frame,
     masked,
 )
-from loadtest.client import connect
+from loadtest.client import READ_SIZE, connect
 from tests.loadtest.conftest import Play
 from tests.processes import PATIENCE, Server
 
@@ -171,8 +171,15 @@ def test_every_wait_has_the_whole_timeout(server: Server) -> None:
             assert ws.recv(timeout=2) == "again"
 
 
-def test_others_are_served_while_one_has_much_to_read(server: Server) -> None:
+def test_others_are_served_while_one_has_much_to_read(play: Play) -> None:
     turns = 0
+
+    def script(peer: socket.socket) -> None:
+        for _ in range(32):
+            send(peer, BINARY, bytes(READ_SIZE))
+        sent.set()
+        assert read_frame(peer) == (CLOSE, b"\x03\xe8")
+        send(peer, CLOSE, b"\x03\xe8")
 
     def count() -> None:
         nonlocal turns
@@ -180,16 +187,14 @@ def test_others_are_served_while_one_has_much_to_read(server: Server) -> None:
             gevent.sleep(0)
             turns += 1
 
-    counting = gevent.spawn(count)
-    with connect(server.url("/echo")) as ws:
-        for _ in range(64):
-            ws.send(bytes(32 * 1024))
-            gevent.sleep(0)
-        before = turns
-        for _ in range(64):
+    sent = gevent.event.Event()
+    with connect(play(script)) as ws:
+        sent.wait()
+        counting = gevent.spawn(count)
+        for _ in range(32):
             ws.recv(PATIENCE)
-    counting.kill()
-    assert turns - before >= 64
+        counting.kill()
+    assert turns >= 32
 
 
 # Sending.
