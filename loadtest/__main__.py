@@ -36,7 +36,7 @@ def run(url: str, shape: str | None, more: list[str]) -> int:
     BUILD.mkdir(parents=True, exist_ok=True)
     files = ["loadtest/locustfile.py"] + ([f"loadtest/shapes/{shape}.py"] if shape else [])
     argv = [sys.executable, "-m", "locust", "-f", ",".join(files), "--headless", "--host", url]
-    argv += ["--users", "200", "--spawn-rate", "100", "--run-time", "20s", "--only-summary"]
+    argv += ["--users", "200", "--spawn-rate", "50", "--run-time", "20s", "--only-summary"]
     argv += ["--html", str(BUILD / "report.html"), "--csv", str(BUILD / "stats")]
     argv += more
     if not any(name[:1].isupper() for name in more):

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from loadtest.server import BUILD, Server, serve
 from loadtest.slope import Line, fit
 
-USERS = 120
+USERS = 400
 # Latency is for `make loadtest` to judge: here it is enough that nobody waits for ever.
 MAX_P99 = "5000"
 INTERVAL = 2.0
@@ -132,7 +132,7 @@ def judge(samples: Sequence[tuple[float, Vitals]]) -> list[str]:
 def soak(minutes: float, users: int) -> list[str]:
     """Runs it all; gives a line for each thing that is wrong."""
     argv = [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py,loadtest/shapes/soak.py"]
-    argv += ["--headless", "--only-summary", "--users", str(users)]
+    argv += ["--headless", "--only-summary", "--loglevel", "WARNING", "--users", str(users)]
     argv += ["--run-time", f"{round(60 * minutes)}s", "--max-p99", MAX_P99]
     argv += ["--html", str(BUILD / "soak.html"), "--csv", str(BUILD / "soak")]
     with serve() as server:

@@ -4,6 +4,9 @@ from abc import abstractmethod
 
 from locust import LoadTestShape
 
+# New users in a second; locust warns of more.
+MOST_AT_ONCE = 100
+
 
 class Shape(LoadTestShape):
     """Users as a function of time, in parts of `--users` and `--run-time`."""
@@ -23,4 +26,5 @@ class Shape(LoadTestShape):
         passed = self.get_run_time() / options.run_time  # type: ignore[no-untyped-call]
         if passed >= 1:
             return None
-        return max(round(options.num_users * self.part(passed)), 1), options.num_users
+        users: int = options.num_users
+        return max(round(users * self.part(passed)), 1), min(users, MOST_AT_ONCE)
