@@ -144,10 +144,34 @@ def test_a_message_counts_its_payload_and_a_constant() -> None:
     assert box.put(3, 100)
 
 
+def test_the_first_may_have_any_size_and_counts() -> None:
+    box = outbox("disconnect", max_outbox_size=2 * ITEM_COST)
+    box.put_first("large", 1000)
+    assert box.size == 1000 + ITEM_COST
+    assert not box.put("small", 0)
+    assert box.take() == "large"
+    assert (box.size, box.last) == (0, 1)
+    assert box.put("small", 0)
+
+
+def test_the_first_has_its_key_too() -> None:
+    for policy, waiting in (("latest-by-key", ["new"]), ("drop-oldest", ["old", "new"])):
+        box = outbox(policy)
+        box.put_first("old", 1, "key")
+        assert box.put("new", 1, "key")
+        assert drain(box) == waiting
+
+
 def test_drop_oldest_keeps_the_end() -> None:
     box = outbox("drop-oldest", max_outbox_messages=3)
     assert all(box.put(i, 1) for i in range(10))
     assert drain(box) == [7, 8, 9]
+
+
+def test_a_message_of_just_the_bound_takes_the_place_of_all() -> None:
+    box = outbox("drop-oldest", max_outbox_size=2 * ITEM_COST)
+    assert [box.put("a", 0), box.put("b", 0), box.put("large", ITEM_COST)] == [True] * 3
+    assert drain(box) == ["large"]
 
 
 def test_drop_newest_keeps_the_beginning() -> None:
@@ -162,6 +186,15 @@ def test_a_message_that_can_never_fit_costs_no_other_its_place(policy: Policy) -
     assert box.put("small", 10)
     assert box.put("large", 1000)
     assert drain(box) == ["small"]
+
+
+def test_a_newer_message_of_a_key_has_to_fit() -> None:
+    box = outbox("latest-by-key", max_outbox_size=2 * ITEM_COST + 10)
+    assert [box.put("a", 5, "a"), box.put("b", 5, "b")] == [True, True]
+    assert not box.put("too large", 6, "a")
+    assert box.put("just right", 5, "a")
+    assert box.size == 2 * ITEM_COST + 10
+    assert drain(box) == ["just right", "b"]
 
 
 def test_latest_by_key_keeps_the_place() -> None:

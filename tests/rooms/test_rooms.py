@@ -180,6 +180,8 @@ def test_any_number_of_rooms() -> None:
         b"\x92\xa1x\xa1x",
         b"\x91\xa2\xff\xfe",  # no UTF-8
         b"\x93\xa1x\x00\xa1\xff",
+        b"\xdd\xff\xff\xff\xff\xa1x",  # lengths that are lies
+        b"\x91\xdb\xff\xff\xff\xffx",
         b"\x91" * 100_000,  # deep
         b"\x91" + b"\x81\xa1a" * 100_000,
     ],
