@@ -25,11 +25,14 @@ MAX_P99 = "5000"
 INTERVAL = 2.0
 # The part of the run in which all users are there, and the allocators know them.
 STEADY = (0.25, 0.9)
+LEAST_SAMPLES = 3
 # Seconds for the last connections to end when all users have gone.
 PATIENCE = 60.0
 
 MIB = 1 << 20
 Vitals = Mapping[str, float]
+# Each with its time, in seconds.
+Samples = Sequence[tuple[float, Vitals]]
 
 
 @dataclass(frozen=True)
@@ -99,21 +102,21 @@ def rest(server: Server, before: Vitals, patience: float = PATIENCE) -> list[str
         time.sleep(INTERVAL)
 
 
-def steady(samples: Sequence[tuple[float, Vitals]]) -> Sequence[tuple[float, Vitals]]:
+def steady(samples: Samples) -> Samples:
     """Gives the samples of the time in which the load was the same."""
     begin, end = samples[0][0], samples[-1][0]
     first, last = (begin + part * (end - begin) for part in STEADY)
     return [sample for sample in samples if first <= sample[0] <= last]
 
 
-def growth(samples: Sequence[tuple[float, Vitals]]) -> Iterator[tuple[str, Vital, Line]]:
+def growth(samples: Samples) -> Iterator[tuple[str, Vital, Line]]:
     """Fits a line for each vital."""
     times = [moment for moment, _ in samples]
     for name, vital in VITALS.items():
         yield name, vital, fit(times, [found[vital.metric] for _, found in samples])
 
 
-def judge(samples: Sequence[tuple[float, Vitals]]) -> list[str]:
+def judge(samples: Samples) -> list[str]:
     """Prints a table of what grows how fast; gives a line for each that is too fast."""
     wrong = []
     print("| what | mean | growth in an hour | may be | |\n|---|---|---|---|---|")
@@ -129,6 +132,17 @@ def judge(samples: Sequence[tuple[float, Vitals]]) -> list[str]:
     return wrong
 
 
+def describe(samples: Samples) -> None:
+    """Prints what the run was."""
+    (began, _), (ended, last) = samples[0], samples[-1]
+    cpu = last["process_cpu_seconds_total"] - samples[0][1]["process_cpu_seconds_total"]
+    print(
+        f"\n{(ended - began) / 60:.1f} minutes, {last['fastws_handshakes_total']:,.0f} handshakes, "
+        f"{last['fastws_sent_messages_total']:,.0f} messages to clients, "
+        f"{cpu / (ended - began):.0%} of a core for the server\n"
+    )
+
+
 def soak(minutes: float, users: int) -> list[str]:
     """Runs it all; gives a line for each thing that is wrong."""
     argv = [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py,loadtest/shapes/soak.py"]
@@ -137,21 +151,16 @@ def soak(minutes: float, users: int) -> list[str]:
     argv += ["--html", str(BUILD / "soak.html"), "--csv", str(BUILD / "soak")]
     with serve() as server:
         before = vitals(server)
-        locust = subprocess.Popen([*argv, "--host", server.url()])
-        try:
-            samples = list(watch(server, locust))
-        finally:
-            locust.terminate()
-        began, ended = samples[0], samples[-1]
-        cpu = ended[1]["process_cpu_seconds_total"] - began[1]["process_cpu_seconds_total"]
-        print(
-            f"\n{minutes:g} minutes, {users} users, "
-            f"{ended[1]['fastws_handshakes_total']:,.0f} connections, "
-            f"{ended[1]['fastws_sent_messages_total']:,.0f} messages to clients, "
-            f"{cpu / (ended[0] - began[0]):.0%} of a core for the server\n"
-        )
+        with subprocess.Popen([*argv, "--host", server.url()]) as locust:
+            try:
+                samples = list(watch(server, locust))
+            finally:
+                locust.terminate()
+        if len(steady(samples)) < LEAST_SAMPLES:
+            return ["locust ended too early for a verdict"]
+        describe(samples)
         wrong = judge(steady(samples)) + rest(server, before)
-    if locust.wait():
+    if locust.returncode:
         wrong.append("the users' failures are above the budget")
     if said := server.log.read_text():
         wrong.append(f"the server said:\n{said[:2000]}")

@@ -44,7 +44,7 @@ class Reconnect(WebSocketUser):
 
     @task
     def come_back(self) -> None:
-        """Has the connection ended, and measures until another one is of use."""
+        """Has the connection ended, and opens another one."""
         ws = self.connected()
         with self.measured("restart"):
             ws.send("restart")

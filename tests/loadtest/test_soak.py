@@ -1,15 +1,18 @@
 """The soak's verdict: on made-up series, and on a real server with something left."""
 
+import re
+import sys
+from collections.abc import Callable
+
 import pytest
 
 from loadtest import soak
 from loadtest.client import connect
 from loadtest.server import serve
+from tests.processes import Process
 
-Samples = list[tuple[float, soak.Vitals]]
 
-
-def series(**growth: float) -> Samples:
+def series(**growth: float) -> soak.Samples:
     """Makes up ten minutes of vitals, of which some grow by so much in an hour."""
     metrics = [vital.metric for vital in soak.VITALS.values()]
     return [
@@ -33,7 +36,7 @@ def test_whatever_grows_is_named(name: str, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_the_beginning_and_the_end_do_not_count() -> None:
-    samples: Samples = [(float(n), {}) for n in range(101)]
+    samples: soak.Samples = [(float(n), {}) for n in range(101)]
     assert [moment for moment, _ in soak.steady(samples)] == [float(n) for n in range(25, 91)]
 
 
@@ -54,3 +57,13 @@ def test_what_is_left_is_told() -> None:
         ws.close()
         assert soak.rest(server, before) == []
         assert server.log.read_text() == ""
+
+
+def test_from_one_end_to_the_other(spawn: Callable[..., Process]) -> None:
+    process = spawn(sys.executable, "-m", "loadtest.soak", "--minutes", "0.15", "--users", "40")
+    process.wait()
+    # Whether it has grown cannot be said after so short a time; all else can.
+    wrong = process.output.partition("\nFAIL\n")[2].splitlines()
+    assert all(": grows by " in line for line in wrong), process.output
+    for name in soak.VITALS:
+        assert re.search(rf"^\| {name} \| [\d.,]+ \|", process.output, re.MULTILINE)
