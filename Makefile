@@ -164,7 +164,8 @@ $(VENV)/.load: $(VENV)/.installed pyproject.toml
 
 # A peer that cannot be installed here costs its rows, which say so.
 $(VENV)/.bench: $(VENV)/.installed pyproject.toml
-	$(PY) .ci/requirements project bench | xargs -n 1 $(PY) -m pip install --quiet || \
+	$(PY) .ci/requirements bench | $(PY) -m pip install --quiet --requirement /dev/stdin || \
+		$(PY) .ci/requirements bench | xargs -d '\n' -n 1 $(PY) -m pip install --quiet || \
 		echo "not all peers could be installed" >&2
 	touch $@
 
