@@ -42,6 +42,9 @@ cdef enum:
     # Scratch space above this is given back after the message that needed it.
     KEEP_SCRATCH = 1 << 20
 
+# Of what an inbox holds; calling the enum would take four fifths of `next_event`.
+cdef dict _OPCODES = {opcode.value: opcode for opcode in Opcode}
+
 # Where payloads are compressed: one for the process, as in `reader`.
 cdef Output _scratch = Output()
 
@@ -211,7 +214,7 @@ cdef class Connection(MessageReader):
         cdef uint8_t opcode = 0
         if self.inbox.count:
             payload = self.inbox.pop(&opcode)
-            return Opcode(opcode), payload
+            return _OPCODES[opcode], payload
         if self.phase == Phase.OPEN or self.phase == Phase.CLOSE_SENT or self.close_reported:
             return None
         self.finish(self._output())
