@@ -93,6 +93,18 @@ loadtest-ceiling: $(BUILT) $(VENV)/.load ## measure what one process of the load
 soak: $(BUILT) $(VENV)/.load ## load a server with everything, and look for what grows [MINUTES=10]
 	$(PY) -m loadtest.soak --minutes $(MINUTES) $(ARGS)
 
+.PHONY: perf-gate
+perf-gate: $(BUILT) $(VENV)/.gate ## no more instructions or system calls than the baseline has
+	$(PY) -m benchmarks.gate
+
+.PHONY: perf-baseline
+perf-baseline: $(BUILT) $(VENV)/.gate ## count anew what perf-gate compares with
+	$(PY) -m benchmarks.gate baseline
+
+.PHONY: perf-gate-proof
+perf-gate-proof: $(BUILT) $(VENV)/.gate $(VENV)/.test ## perf-gate holds ten times, and fails if it should [ARGS=...]
+	$(PY) -m benchmarks.gate.proof $(ARGS)
+
 # The first library in LD_PRELOAD has to be ASAN's; without PYTHONMALLOC it sees only arenas;
 # without --capture=sys pytest would take its report into the grave. What malloc gives is filled,
 # so that bytes that nobody has written are seen where they come out.
@@ -167,6 +179,10 @@ $(VENV)/.bench: $(VENV)/.installed pyproject.toml
 	$(PY) .ci/requirements bench | $(PY) -m pip install --quiet --requirement /dev/stdin || \
 		$(PY) .ci/requirements bench | xargs -d '\n' -n 1 $(PY) -m pip install --quiet || \
 		echo "not all peers could be installed" >&2
+	touch $@
+
+$(VENV)/.gate: $(VENV)/.installed .ci/packages
+	.ci/packages gate $(PYTHON)
 	touch $@
 
 $(VENV)/.lint: $(VENV)/.installed pyproject.toml
