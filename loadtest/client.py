@@ -26,12 +26,8 @@ Event = tuple[Opcode, str | bytes | tuple[int, str]]
 # The event of gevent's watchers: there is something to read.
 READ = 1
 
-# What a greenlet gets that waits when another one drops the connection.
-_DROPPED = OSError(errno.EBADF, "dropped by another greenlet")
-
-# Seconds; longer than any test.
-NEVER = 1e9
-
+# Seconds; of libev's timers, 0 is for none at all.
+AT_ONCE, NEVER = 1e-3, 1e9
 # Seconds for the server to make room for what is sent.
 SEND_TIMEOUT = 30.0
 # Seconds for it to answer a close frame, and then to end TCP.
@@ -117,6 +113,8 @@ class Client:
             Disconnected: the connection is over.
             TimeoutError: the server has read nothing for `SEND_TIMEOUT`.
         """
+        if self._ended:
+            raise self._disconnected()
         if isinstance(message, str):
             self._connection.send_text(message)
         else:
@@ -166,7 +164,8 @@ class Client:
         """Ends TCP without a close frame, as a program that is killed does."""
         self._ended = True
         if self._readable is not None:
-            get_hub().cancel_wait(self._readable, _DROPPED, close_watcher=True)
+            dropped = OSError(errno.EBADF, "dropped by another greenlet")
+            get_hub().cancel_wait(self._readable, dropped, close_watcher=True)
             self._readable = None
         self._timer.close()
         self._socket.close()
@@ -218,7 +217,8 @@ class Client:
         """Gives the timer for a wait: mostly the one before, since a new one takes its time."""
         if timeout != self._timeout:
             self._timer.close()
-            self._timer, self._timeout = get_hub().loop.timer(0.0, timeout or NEVER), timeout
+            seconds = NEVER if timeout is None else max(timeout, AT_ONCE)
+            self._timer, self._timeout = get_hub().loop.timer(0.0, seconds), timeout
         return self._timer
 
     def _receive(self) -> bytes:
@@ -249,8 +249,12 @@ class Client:
                 if sent < len(data):
                     self._socket.sendall(memoryview(data)[sent:])
         except ConnectionError:
+            # Why it is over may still wait to be received.
             self._ended = True
             raise self._disconnected() from None
+        except BaseException:
+            self.drop()  # what has gone out of a frame cannot be taken back
+            raise
         finally:
             self._sending = False
 

@@ -69,8 +69,9 @@ class Churn(WebSocketUser):
     @task
     def pass_by(self) -> None:
         """Comes, speaks, leaves."""
-        ws = self.connect(compression=random() < 0.5)
+        ws = self.ws = self.connect(compression=random() < 0.5)
         with self.measured("churn"):
             ws.send("x" * 300)
             gevent.sleep(random() * 0.2)
             choice((ws.close, ws.drop, ws.reset))()
+        self.ws = None

@@ -157,8 +157,9 @@ def test_many_messages_of_one_read(play: Play) -> None:
 
 def test_what_times_out_is_received_later(server: Server) -> None:
     with connect(server.url("/echo")) as ws:
-        with pytest.raises(TimeoutError):
-            ws.recv(timeout=0.01)
+        for timeout in (0.01, 0):
+            with pytest.raises(TimeoutError):
+                ws.recv(timeout)
         ws.send("here")
         assert ws.recv(PATIENCE) == "here"
 
@@ -224,11 +225,25 @@ def test_a_pong_does_not_come_into_a_frame_that_another_greenlet_sends(play: Pla
         sending.get()
 
 
-def test_sending_after_the_end(server: Server) -> None:
+@pytest.mark.parametrize("end", ["close", "drop"])
+def test_sending_after_the_end(server: Server, end: str) -> None:
     ws = connect(server.url("/echo"))
-    ws.close()
+    getattr(ws, end)()
     with pytest.raises(Disconnected):
         ws.send("too late")
+
+
+def test_a_send_that_is_cut_off_ends_the_connection(play: Play) -> None:
+    def script(peer: socket.socket) -> None:
+        cut.wait()
+        assert len(peer.recv(1 << 20)) > 0
+
+    cut = gevent.event.Event()
+    ws = connect(play(script))
+    with pytest.raises(TimeoutError), gevent.Timeout(0.05, TimeoutError):
+        ws.send(bytes(16 << 20))
+    cut.set()
+    assert ws.close_code == 1006
 
 
 # The end.
