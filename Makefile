@@ -122,7 +122,7 @@ asan: $(BUILT) $(VENV)/.test ## test what is compiled under ASAN and UBSAN, and 
 		-fno-sanitize-recover=undefined" LDFLAGS="-fsanitize=$(SANITIZE)" \
 		$(PY) setup.py --quiet build_ext --inplace
 	cd build/asan && $(ASAN) $(PY) -m pytest --capture=sys -p no:cacheprovider \
-		$(or $(ARGS),tests/wire tests/aio tests/server tests/rooms tests/client)
+		$(or $(ARGS),tests/wire tests/aio tests/server tests/rooms tests/client tests/app)
 ifndef ARGS
 	bash tests/autobahn/install.sh
 	ln -sfn ../../wstest build/asan/build/wstest

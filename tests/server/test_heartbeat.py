@@ -3,12 +3,14 @@
 import asyncio
 import gc
 import logging
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from fastws.errors import ClientDisconnected
 from fastws.limits import KIB, Limits
+from fastws.testing import Clock
 from tests.server.peer import (
     BINARY,
     CONTINUATION,
@@ -34,6 +36,15 @@ from tests.server.serving import (
 )
 
 FAST = Limits(ping_interval=0.05, ping_timeout=0.05, close_timeout=0.05)
+SECONDS = Limits(ping_interval=1.0, ping_timeout=1.0)  # of a clock
+ON_CLOCK = pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+
+
+@pytest.fixture
+async def clock() -> AsyncIterator[Clock]:
+    """Time moves by what the test says: no deadline passes since the machine is busy."""
+    with Clock() as clock:
+        yield clock
 
 
 async def test_a_silent_peer_is_pinged_and_given_up(caplog: pytest.LogCaptureFixture) -> None:
@@ -77,7 +88,8 @@ async def test_a_peer_that_answers_stays() -> None:
         assert found == Frame(TEXT, b"still here")
 
 
-async def test_whatever_comes_is_a_sign_of_life() -> None:
+@ON_CLOCK
+async def test_whatever_comes_is_a_sign_of_life(clock: Clock) -> None:
     """No pong of this peer answers a ping, but all the time something comes."""
     signs = [
         text("x"),
@@ -88,30 +100,33 @@ async def test_whatever_comes_is_a_sign_of_life() -> None:
         frame(CONTINUATION, b"", fin=False),
         frame(CONTINUATION, b"x"),
     ]
-    limits = FAST.replace(ping_interval=0.1, ping_timeout=0.8)
-    async with running(echo, limits) as server, connected(server.address) as peer:
-        for sign in signs * 4:
+    async with running(echo, SECONDS) as server, connected(server.address) as peer:
+        for sign in signs * 2:
             await peer.send(sign)
-            await asyncio.sleep(0.08)
+            await clock.advance(1.5)
         await peer.send(frame(PING, b"end"))
         while (await peer.frame()) != Frame(PONG, b"end"):
             pass
+        await clock.advance(2.5)
+        assert await peer.ended() == (1011, "keepalive ping timeout")
 
 
-async def test_a_byte_is_a_sign_of_life() -> None:
+@ON_CLOCK
+async def test_a_byte_is_a_sign_of_life(clock: Clock) -> None:
     """A large message on a slow line: no frame comes to its end for a long time."""
-    limits = FAST.replace(ping_interval=0.1, ping_timeout=0.8)
+    limits = SECONDS.replace(message_timeout=None)
     async with running(echo, limits) as server, connected(server.address) as peer:
-        message = text("x" * 30)
+        message = text("x" * 10)
         for i in range(len(message)):
             await peer.send(message[i : i + 1])
-            await asyncio.sleep(0.05)
+            await clock.advance(1.5)
         while (found := await peer.frame()).opcode == PING:
             pass
-        assert found == Frame(TEXT, b"x" * 30)
+        assert found == Frame(TEXT, b"x" * 10)
 
 
-async def test_an_app_that_does_not_receive_keeps_its_peer() -> None:
+@ON_CLOCK
+async def test_an_app_that_does_not_receive_keeps_its_peer(clock: Clock) -> None:
     """The pongs wait behind messages that the app does not take: that is no silence."""
     awake = asyncio.Event()
 
@@ -124,39 +139,39 @@ async def test_an_app_that_does_not_receive_keeps_its_peer() -> None:
         return str(event["text"])
 
     script = Script(act)
-    limits = FAST.replace(ping_interval=0.2, ping_timeout=0.3)
-    async with running(script, limits) as server, connected(server.address) as peer:
+    async with running(script, SECONDS) as server, connected(server.address) as peer:
         await peer.send(text("") * 1000)
         (connection,) = server.connections
-        await until(lambda: not connection.transport.is_reading())
-        await asyncio.sleep(1)  # twice what a dead peer has
+        await clock.settle()
+        assert not connection.transport.is_reading()
+        await clock.advance(5)  # twice what a dead peer has
         await peer.send(text("alive"))
         awake.set()
         assert await script.outcome == "alive"
 
 
-async def test_a_peer_that_reads_slowly_stays() -> None:
+@ON_CLOCK
+async def test_a_peer_that_reads_slowly_stays(clock: Clock) -> None:
     """It answers no ping for a long time, since it has not come to it yet."""
-    size, count = 200 * KIB, 60
+    size, count = 200 * KIB, 40
 
     async def act(receive: Receive, send: Send) -> None:
         await receive()
         await send(ACCEPT)
+        limit_kernel(server)
         for _ in range(count):
             await send({"type": "websocket.send", "bytes": b"x" * size})
 
     script = Script(act)
-    limits = FAST.replace(ping_interval=0.4, ping_timeout=0.4)
     async with (
-        running(script, limits) as server,
+        running(script, SECONDS) as server,
         connected(server.address, receive_buffer=4096) as peer,
     ):
-        limit_kernel(server)
         for _ in range(count):
             while (found := await peer.frame()).opcode == PING:
                 pass
             assert len(found.payload) == size
-            await asyncio.sleep(0.02)
+            await clock.advance(0.5)
         await script.outcome
 
 
