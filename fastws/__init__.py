@@ -17,16 +17,25 @@ server and client <- cli; errors, closing, limits <- rooms <- app. The two halve
 from fastws.app import App, Error, Message, WebSocket
 from fastws.client import ClientConnection, connect
 from fastws.closing import CloseCode
-from fastws.errors import ClientDisconnected, Disconnected, HandshakeError, ProtocolError
+from fastws.errors import (
+    BrokerUnavailable,
+    ClientDisconnected,
+    Disconnected,
+    HandshakeError,
+    ProtocolError,
+)
 from fastws.limits import Limits
+from fastws.rooms import Gap
 
 __all__ = [
     "App",
+    "BrokerUnavailable",
     "ClientConnection",
     "ClientDisconnected",
     "CloseCode",
     "Disconnected",
     "Error",
+    "Gap",
     "HandshakeError",
     "Limits",
     "Message",

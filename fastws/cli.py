@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
@@ -41,6 +41,11 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "--factory": {"action": "store_true", "help": "APP is a function that gives the app"},
         "--env-file": {"metavar": "FILE", "help": "environment to load; needs python-dotenv"},
         "--root-path": {"metavar": "PATH", "help": "where a proxy mounts the app"},
+        "--broker": {
+            "metavar": "URL",
+            "help": "of a Redis or NATS through which the workers of a fastws.App share their "
+            "rooms ($FASTWS_BROKER, or memory://, which is for one worker)",
+        },
     },
     "processes": {
         "--workers": {"type": int, "help": "worker processes ($WEB_CONCURRENCY, or 1)"},
@@ -109,6 +114,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         _load_env_file(options.pop("env_file"))
     # Through the environment they reach the workers as well.
     os.environ.update({_variable(name): text for name, text in given.items()})
+    if "broker" in options:
+        os.environ["FASTWS_BROKER"] = options.pop("broker")
     try:
         limits = Limits.read(os.environ)
     except ValueError as error:
@@ -119,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.setdefault("timeout_graceful_shutdown", graceful_timeout(limits))
     # With --reload an app that cannot be imported is what the next change may mend.
     if "reload" not in options:
-        _check_app(options["app"])
+        _check_broker(_check_app(options["app"]), _workers(options))
     if "uds" not in options and "fd" not in options:
         _check_address(options["host"], options["port"])
     uvicorn.run(**DEFAULTS, **options)
@@ -197,8 +204,8 @@ def _load_env_file(path: str) -> None:
         _fail(f"--env-file: nothing to read in {path}")
 
 
-def _check_app(target: str) -> None:
-    """Imports the app, so that a wrong name is one line, and in one process."""
+def _check_app(target: str) -> Any:
+    """Imports the app, so that a wrong name is one line, and in one process; gives it."""
     module, _, attributes = target.partition(":")
     if not module or not attributes:
         _fail(f"{target!r} does not name an app: it has to look like module:app")
@@ -214,6 +221,23 @@ def _check_app(target: str) -> None:
             found = getattr(found, attribute)
         except AttributeError:
             _fail(f"module {module!r} has no {attributes!r}")
+    return found
+
+
+def _check_broker(app: Any, workers: int) -> None:
+    """Refuses rooms that would end at the borders of processes."""
+    if workers > 1 and str(getattr(app, "broker_url", "")).startswith("memory:"):
+        _fail(
+            f"with {workers} workers a room needs a broker, or each worker has rooms of its own: "
+            f"choose --broker redis://HOST or nats://HOST, or --workers 1 "
+            f"(an app without rooms says so by App(broker=MemoryBroker()))"
+        )
+
+
+def _workers(options: Mapping[str, Any]) -> int:
+    with suppress(ValueError):
+        return int(options.get("workers") or os.environ.get("WEB_CONCURRENCY") or 1)
+    return 1  # uvicorn will say what is wrong with it
 
 
 def _check_address(host: str, port: int) -> None:

@@ -39,6 +39,20 @@ class ProtocolError(Exception):
         self.reason = reason
 
 
+class BrokerUnavailable(OSError):
+    """The engine behind the rooms is out of reach, or does not keep up with what is published.
+
+    It is not known whether anybody got the message.
+
+    Attributes:
+        code: the close code for a connection whose handler does not catch it.
+        status: the HTTP status, before the accept.
+    """
+
+    code = 1013
+    status = 503
+
+
 class HandshakeError(Exception):
     """An opening handshake that is refused, on our side or on the peer's.
 

@@ -60,6 +60,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             network of 64 bits. Above it: 429. (Whose address a proxy tells is believed by
             uvicorn's ``forwarded_allow_ips``.)
         max_connections_per_user: the same of one user. Above it: 429.
+        max_broker_queue: bytes of messages to rooms that wait for Redis or NATS to take them,
+            in one process; each counts its payload and 256. Above it publishing raises.
+        broker_timeout: until Redis or NATS has taken a message, or gives any other sign of
+            life. After it publishing raises, and the connection to it is made anew.
     """
 
     max_message_size: int | None = 1 * MIB
@@ -88,6 +92,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_bad_messages: int | None = 5
     max_connections_per_client: int | None = None
     max_connections_per_user: int | None = None
+    max_broker_queue: int = 16 * MIB
+    broker_timeout: float = 5.0
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

@@ -215,7 +215,7 @@ def answer(server: Server, size: int) -> str | bytes | int | None:
 def test_limits_by_option_and_environment_hold_in_every_process(
     serve: Serve, options: list[str], env: dict[str, str], passes: bool, processes: list[str]
 ) -> None:
-    server = serve(ECHO, *processes, *options, env=env)
+    server = serve("tests.server.apps:app", *processes, *options, env=env)
     assert answer(server, 10) == b"x" * 10
     assert answer(server, 11) == (b"x" * 11 if passes else 1009)
 

@@ -14,6 +14,8 @@ NOT_OFF = {
     "max_header_count",
     "close_timeout",
     "drain_window",
+    "max_broker_queue",
+    "broker_timeout",
 }
 
 

@@ -1,6 +1,7 @@
 """A WebSocket application: routes, pages, and what begins and ends with the process."""
 
 import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from pathlib import Path
@@ -17,7 +18,7 @@ from fastws.app.routes import Routes, name_of
 from fastws.app.websocket import WebSocket
 from fastws.errors import HandshakeError
 from fastws.limits import Limits
-from fastws.rooms import Policy, Rooms
+from fastws.rooms import Broker, Policy, Rooms, broker_at
 
 logger = logging.getLogger("fastws.app")
 
@@ -55,7 +56,7 @@ class App:
     Attributes:
         rooms: all rooms of the process.
         metrics: what ``/metrics`` tells.
-        ready: whether ``/readyz`` says so.
+        broker_url: where the broker is; None if `broker` is one.
 
     Args:
         auth: checks tokens for `auth`; a `fastws.app.auth.JWT`.
@@ -63,6 +64,8 @@ class App:
         limits: what a connection may cost, where its route does not say; by default, what the
             server has, and the environment (``FASTWS_*``).
         policy: what becomes of messages to members who do not read, where the route does not say.
+        broker: how messages to rooms get to other processes: a `Broker`, or the URL of one, see
+            `broker_at`. By default what ``FASTWS_BROKER`` says, or ``memory://``: they do not.
     """
 
     def __init__(
@@ -72,10 +75,16 @@ class App:
         origins: OriginCheck | None = None,
         limits: Limits | None = None,
         policy: Policy = "disconnect",
+        broker: Broker | str | None = None,
     ) -> None:
-        self.rooms = Rooms()
+        if broker is None:
+            broker = os.environ.get("FASTWS_BROKER", "memory://")
+        self.broker_url = broker if isinstance(broker, str) else None
+        if isinstance(broker, str):
+            broker = broker_at(broker, limits or server_limits())
+        self.rooms = Rooms(broker)
         self.metrics = Metrics(self.rooms)
-        self.ready = True
+        self._ready = True
         self._auth = auth
         self._origins = origins or OriginCheck()
         self._limits = limits
@@ -86,6 +95,15 @@ class App:
         self._pages.add("/healthz", _healthz)
         self._pages.add("/readyz", self._readyz)
         self._pages.add("/metrics", self._tell_metrics)
+
+    @property
+    def ready(self) -> bool:
+        """Whether ``/readyz`` says so; never while the broker is not connected."""
+        return self._ready and self.rooms.broker.connected
+
+    @ready.setter
+    def ready(self, ready: bool) -> None:
+        self._ready = ready
 
     # What it is made of.
 
@@ -254,6 +272,8 @@ class App:
             await send({"type": "lifespan.shutdown.complete"})
 
     async def _start(self, stack: AsyncExitStack, scope: Scope) -> None:
+        await self.rooms.start()
+        stack.push_async_callback(self.rooms.stop)
         if isinstance(self._auth, AbstractAsyncContextManager):
             await stack.enter_async_context(self._auth)
         if self._lifespan is not None:

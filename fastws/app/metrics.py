@@ -48,6 +48,7 @@ FANOUT = (
     ("deliveries", "fastws_deliveries", "Published messages times members that got them."),
     ("seconds", "fastws_fanout_seconds", "Time that was spent on giving them to members."),
     ("foreign", "fastws_foreign_messages", "What a broker brought that is no message of ours."),
+    ("gaps", "fastws_gaps", "Times that messages to a room here did not come from the broker."),
     ("queued", "fastws_outbox_queued_messages", "Deliveries that had to wait in an outbox."),
     (
         "dropped",
@@ -116,6 +117,9 @@ class Metrics:
         yield from self._faults()
         yield _gauge("fastws_rooms", "Rooms that have members here.", len(self.rooms.names()))
         yield _gauge("fastws_room_members", "Who is in any room.", self.rooms.population)
+        yield _gauge(
+            "fastws_broker_connected", "Whether the broker is.", self.rooms.broker.connected
+        )
         for attribute, name, text in FANOUT:
             yield CounterMetricFamily(name, text, getattr(self.rooms.counters, attribute))
 

@@ -19,7 +19,7 @@ from fastws.app.portable import Receive, Scope, Send
 from fastws.app.query import parse_query
 from fastws.app.routes import name_of
 from fastws.closing import CLOSINGS, CloseCode
-from fastws.errors import Disconnected, HandshakeError, ProtocolError
+from fastws.errors import BrokerUnavailable, Disconnected, HandshakeError, ProtocolError
 from fastws.limits import Limits
 from fastws.rooms import Member, Policy, Rooms
 
@@ -186,6 +186,7 @@ class WebSocket(Exchange[M]):
                 limits=self._limits,
                 policy=self._policy,
                 close=self.close_soon,
+                hears_gaps=self.codec is not None,
             )
         rooms.join(self._member, room)
 
@@ -201,6 +202,10 @@ class WebSocket(Exchange[M]):
             room: the name of the room.
             message: as in `send`; each member gets it in its own format.
             key: what the message is about, for members with the policy "latest-by-key".
+
+        Raises:
+            BrokerUnavailable: Redis or NATS is out of reach. Not caught, it ends the connection
+                with 1013; others stay.
         """
         return self._need_rooms().publish(room, message, exclude=self._member, key=key)
 
@@ -234,6 +239,9 @@ class WebSocket(Exchange[M]):
         if isinstance(error, GeneratorExit):
             return False  # in here nothing can be awaited
         error = _cause_of(error)
+        if isinstance(error, BrokerUnavailable):
+            logger.warning("the handler for %s ends: %s", name_of(self.scope), error)
+            error = self._try_again(error)
         with suppress(OSError):  # the client did not wait for what we had to say
             try:
                 await self._end_for(error)
@@ -242,6 +250,12 @@ class WebSocket(Exchange[M]):
                 await self._end_for(bug)
             await self._closed()
         return error is None or isinstance(error, Exception)
+
+    def _try_again(self, error: BrokerUnavailable) -> Exception:
+        """Gives what tells the client to come back later."""
+        if self.state is State.CONNECTING:
+            return HandshakeError(error.status, "try again later")
+        return ProtocolError(error.code, CLOSINGS[CloseCode.TRY_AGAIN_LATER].reason)
 
     async def _end_for(self, error: BaseException | None) -> None:
         match error:

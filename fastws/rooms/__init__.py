@@ -3,15 +3,28 @@
 - `rooms`: room -> members and member -> rooms; encoding once, fan-out
 - `member`: one connection as rooms see it; what it gets while it is behind
 - `outbox`: where messages wait for a member that is behind, within bounds, by a named policy
+- `gap`: what a member is told when messages did not come to it
 - `counters`: what has become of the messages, for metrics
 - `brokers`: how a message gets to the rooms of the same name, in this process or in others
 
 It runs on any ASGI server; ours it reaches through ``scope["extensions"]["fastws"]`` only.
 """
 
+from fastws.rooms.brokers import Broker, broker_at
 from fastws.rooms.counters import Counters
+from fastws.rooms.gap import Gap
 from fastws.rooms.member import Codec, Member
 from fastws.rooms.outbox import Outbox, Policy
 from fastws.rooms.rooms import Rooms
 
-__all__ = ["Codec", "Counters", "Member", "Outbox", "Policy", "Rooms"]
+__all__ = [
+    "Broker",
+    "Codec",
+    "Counters",
+    "Gap",
+    "Member",
+    "Outbox",
+    "Policy",
+    "Rooms",
+    "broker_at",
+]

@@ -17,6 +17,8 @@ class Counters:
         disconnected: members that were closed, with 1008, since their outbox was full.
         undelivered: messages that were in an outbox, or on their way out of it, when the
             connection ended.
+        gaps: how often it was found, in a room with members here, that messages did not come
+            from the broker.
         foreign: what a broker brought that is no message of ours; it was skipped.
         seconds: time that was spent on giving messages to connections and outboxes.
     """
@@ -28,5 +30,6 @@ class Counters:
     conflated: int = 0
     disconnected: int = 0
     undelivered: int = 0
+    gaps: int = 0
     foreign: int = 0
     seconds: float = 0.0

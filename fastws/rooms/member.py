@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fastws.limits import Limits
 from fastws.rooms.counters import Counters
+from fastws.rooms.gap import Gap
 from fastws.rooms.outbox import POLICIES, Outbox, Policy
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Member:
         policy: what happens when the outbox is full; see `Outbox`.
         close: called with a code and a reason to close the connection; must not wait. By
             default the close event is sent.
+        hears_gaps: whether it gets a `Gap`, as its codec writes it, when messages are lost. By
+            default it does if it has a codec.
 
     Attributes:
         id: tells it from all others, in all processes.
@@ -71,6 +74,7 @@ class Member:
         "__weakref__",
         "_close",
         "_connection",
+        "_hears_gaps",
         "_send",
         "_task",
         "_turn",
@@ -96,6 +100,7 @@ class Member:
         limits: Limits | None = None,
         policy: Policy = "disconnect",
         close: Callable[[int, str], None] | None = None,
+        hears_gaps: bool | None = None,
     ) -> None:
         if policy not in POLICIES:
             raise ValueError(f"{policy!r} is no policy; there are {', '.join(POLICIES)}")
@@ -103,6 +108,7 @@ class Member:
         self.codec = codec
         self.limits = limits or Limits()
         self.policy = policy
+        self._hears_gaps = codec is not None and hears_gaps is not False
         self.rooms: AbstractSet[str] = NO_ROOMS
         self.outbox: Outbox | None = None
         self.ended = False
@@ -125,7 +131,9 @@ class Member:
         """What stands for it in what `publish` is given."""
         return self if self._connection is None else self._connection
 
-    def enqueue(self, message: Any, size: int, key: str | None, counters: Counters) -> bool:
+    def enqueue(
+        self, message: Any, size: int, key: str | None, counters: Counters, room: str = ""
+    ) -> bool:
         """Has a message wait in the outbox, as the policy says.
 
         Returns:
@@ -134,16 +142,38 @@ class Member:
         if self.ended:
             return True
         if self.outbox is not None:
-            return self.outbox.put(message, size, key)
-        self.outbox = Outbox(self.limits, self.policy, counters)
+            return self.outbox.put(message, size, key, room)
+        self.outbox = self._new_outbox(counters)
         if self._connection is None:
             # Which says nothing about whether it is behind.
-            self.outbox.put_first(message, size, key)
+            self.outbox.put_first(message, size, key, room)
             fits = True
         else:
-            fits = self.outbox.put(message, size, key)
+            fits = self.outbox.put(message, size, key, room)
         self._go_on()
         return fits
+
+    def miss(self, room: str, lost: int | None, counters: Counters) -> None:
+        """Has it be told that messages to a room did not come; see `Gap`."""
+        if self.ended or not self._hears_gaps:
+            return
+        if self.outbox is not None:
+            self.outbox.miss(room, lost)
+            return
+        self.outbox = self._new_outbox(counters)
+        self.outbox.miss(room, lost)
+        self._go_on()
+
+    def _new_outbox(self, counters: Counters) -> Outbox:
+        return Outbox(self.limits, self.policy, counters, self._hears_gaps)
+
+    def _next(self, outbox: Outbox) -> Any:
+        """Takes what is next out of the outbox, as it is sent."""
+        message = outbox.take()
+        if isinstance(message, Gap):
+            assert self.codec is not None
+            return self.prepare(self.codec.encode(message))
+        return message
 
     async def send(self, event: Event) -> None:
         """Sends an ASGI event, behind what has been published before.
@@ -227,7 +257,7 @@ class Member:
                 self.outbox = None
                 connection.on_writable = None
                 return
-            if not connection.send_prepared(outbox.take()):
+            if not connection.send_prepared(self._next(outbox)):
                 outbox.lose()
                 self.end()
                 return
@@ -237,7 +267,7 @@ class Member:
         """What a task does for a member on another server."""
         try:
             while not self._let_own_go(outbox) and outbox:
-                payload = outbox.take()
+                payload = self._next(outbox)
                 kind = "text" if isinstance(payload, str) else "bytes"
                 try:
                     await self._send({"type": "websocket.send", kind: payload})

@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from fastws.limits import Limits
 from fastws.rooms.counters import Counters
+from fastws.rooms.gap import Gap
 
 Policy = Literal["disconnect", "drop-oldest", "drop-newest", "latest-by-key"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
@@ -18,6 +19,7 @@ class _Item(NamedTuple):
     message: Any
     cost: int
     position: int
+    room: str
 
 
 class Outbox:
@@ -32,40 +34,63 @@ class Outbox:
       same key. The place, not the end of the line: so each key is sent in its turn, however
       often it changes, while at the end the busiest could wait for ever.
 
-    A message that would not fit into an empty outbox is dropped by both that drop.
+    A message that would not fit into an empty outbox is dropped by both that drop. Of what is
+    dropped the member is told by a `Gap`, one for each room, before all that waits.
+
+    Args:
+        limits: `max_outbox_messages` and `max_outbox_size` count.
+        policy: what happens to a message that does not fit.
+        counters: of all outboxes.
+        tells_gaps: whether `take` gives a `Gap`; else what is dropped is only counted.
 
     Attributes:
         size: bytes: the payloads, and `ITEM_COST` for each message.
         last: the position of the last message that was put; positions only grow.
     """
 
-    __slots__ = ("_counters", "_items", "_max_count", "_max_size", "_policy", "last", "size")
+    __slots__ = (
+        "_counters",
+        "_gaps",
+        "_items",
+        "_max_count",
+        "_max_size",
+        "_policy",
+        "_tells_gaps",
+        "last",
+        "size",
+    )
 
-    def __init__(self, limits: Limits, policy: Policy, counters: Counters) -> None:
+    def __init__(
+        self, limits: Limits, policy: Policy, counters: Counters, tells_gaps: bool = False
+    ) -> None:
         self._max_count = _bound(limits.max_outbox_messages)
         self._max_size = _bound(limits.max_outbox_size)
         self._policy = policy
         self._counters = counters
+        self._tells_gaps = tells_gaps
         # By key, or by position for those without one.
         self._items: OrderedDict[str | int, _Item] = OrderedDict()
+        # By room, what `Gap` says; there are no more than rooms that the member is in.
+        self._gaps: dict[str, int | None] = {}
         self.size = 0
         self.last = 0
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._items) + len(self._gaps)
 
     @property
     def first(self) -> int:
-        """The position of the message that is next; the outbox must not be empty."""
-        return next(iter(self._items.values())).position
+        """The position of what is next; the outbox must not be empty."""
+        return 0 if self._gaps else next(iter(self._items.values())).position
 
-    def put(self, message: Any, size: int, key: str | None = None) -> bool:
+    def put(self, message: Any, size: int, key: str | None = None, room: str = "") -> bool:
         """Adds a message, or does what the policy says.
 
         Args:
             message: what `take` will give.
             size: bytes of its payload.
             key: what it is about; only ``"latest-by-key"`` looks at it.
+            room: which it was published to.
 
         Returns:
             False if it does not fit and the member is to be closed; all is as it was before.
@@ -74,18 +99,34 @@ class Outbox:
         if self._policy != "latest-by-key":
             key = None
         if key is not None and key in self._items:
-            return self._replace(key, message, cost)
-        return self._append(key, message, cost)
+            return self._replace(key, message, cost, room)
+        return self._append(key, message, cost, room)
 
-    def put_first(self, message: Any, size: int, key: str | None = None) -> None:
+    def put_first(self, message: Any, size: int, key: str | None = None, room: str = "") -> None:
         """Adds a message to an empty outbox, however large: of a member who is not behind."""
-        self._add(None if self._policy != "latest-by-key" else key, message, size + ITEM_COST)
+        self._add(None if self._policy != "latest-by-key" else key, message, size + ITEM_COST, room)
+
+    def miss(self, room: str, lost: int | None) -> None:
+        """Adds to what the next `Gap` of a room says, if that is told."""
+        if self._tells_gaps:
+            before = self._gaps.get(room, 0)
+            self._gaps[room] = None if lost is None or before is None else before + lost
+
+    def leave(self, room: str) -> None:
+        """Forgets the `Gap` of a room that the member is in no more."""
+        self._gaps.pop(room, None)
 
     def take(self) -> Any:
-        """Removes the next message and gives it; the outbox must not be empty."""
+        """Removes what is next, a `Gap` or a message, and gives it; there must be something."""
+        if self._gaps:
+            room, lost = self._gaps.popitem()
+            return Gap(room, lost)
+        return self._take().message
+
+    def _take(self) -> _Item:
         _, item = self._items.popitem(last=False)
         self.size -= item.cost
-        return item.message
+        return item
 
     def lose(self) -> None:
         """Says that what `take` gave could not be sent."""
@@ -95,31 +136,35 @@ class Outbox:
         """Forgets all, since the connection is over."""
         self._counters.undelivered += len(self._items)
         self._items.clear()
+        self._gaps.clear()
         self.size = 0
 
-    def _append(self, key: str | None, message: Any, cost: int) -> bool:
+    def _append(self, key: str | None, message: Any, cost: int, room: str) -> bool:
         if self._policy == "drop-oldest" and cost <= self._max_size:
             while self._items and not self._has_room(cost):
-                self.take()
-                self._counters.dropped += 1
+                self._drop(self._take().room)
         if not self._has_room(cost):
             if self._policy.startswith("drop"):
-                self._counters.dropped += 1
+                self._drop(room)
                 return True
             return False
-        self._add(key, message, cost)
+        self._add(key, message, cost, room)
         return True
 
-    def _add(self, key: str | None, message: Any, cost: int) -> None:
+    def _drop(self, room: str) -> None:
+        self._counters.dropped += 1
+        self.miss(room, 1)
+
+    def _add(self, key: str | None, message: Any, cost: int, room: str) -> None:
         self.last += 1
-        self._items[self.last if key is None else key] = _Item(message, cost, self.last)
+        self._items[self.last if key is None else key] = _Item(message, cost, self.last, room)
         self.size += cost
 
-    def _replace(self, key: str, message: Any, cost: int) -> bool:
+    def _replace(self, key: str, message: Any, cost: int, room: str) -> bool:
         old = self._items[key]
         if self.size - old.cost + cost > self._max_size:
             return False
-        self._items[key] = _Item(message, cost, old.position)
+        self._items[key] = _Item(message, cost, old.position, room)
         self.size += cost - old.cost
         self._counters.conflated += 1
         return True

@@ -139,6 +139,8 @@ class Rooms:
         if not groups:
             del self._rooms[room]
             self.broker.unsubscribe(room)
+        if member.outbox is not None:
+            member.outbox.leave(room)
         if not member.rooms:
             self._remove(member)
 
@@ -186,7 +188,7 @@ class Rooms:
 
         Raises:
             ProtocolError: that is no name for a room.
-            OSError: the broker's engine is out of reach.
+            OSError: the broker's engine is out of reach; see `Broker.publish`.
         """
         groups = self._rooms.get(room)
         if groups is None:
@@ -227,7 +229,7 @@ class Rooms:
             if isinstance(encoded, dict) and group.codec is not None:
                 encoded = encoded.get(group.codec.subprotocol)
             if isinstance(encoded, (str, bytes)):
-                slow += self._deliver(group, encoded, excluded, envelope.key)
+                slow += self._deliver(group, encoded, excluded, envelope.key, channel)
             else:
                 self.counters.foreign += 1
         # Not before all others have it: what an app does then may be to publish, too.
@@ -236,8 +238,26 @@ class Rooms:
             member.close(CloseCode.POLICY_VIOLATION, "slow consumer")
         self.counters.seconds += perf_counter() - start
 
+    def on_gap(self, channel: str, lost: int | None) -> None:
+        """Tells the members that are here that messages did not come to them."""
+        groups = self._everybody() if channel == EVERYBODY else self._rooms.get(channel, {})
+        if groups:
+            self.counters.gaps += 1
+        for group in tuple(groups.values()):
+            for member in tuple(group.members.values()):
+                member.miss(channel, lost, self.counters)
+
+    def on_foreign(self, channel: str) -> None:
+        """Counts what a broker has skipped."""
+        self.counters.foreign += 1
+
     def _deliver(
-        self, group: _Group, payload: str | bytes, exclude: Member | None, key: str | None
+        self,
+        group: _Group,
+        payload: str | bytes,
+        exclude: Member | None,
+        key: str | None,
+        room: str,
     ) -> list[Member]:
         """Sends a message to a group; gives those that are to be closed."""
         message = group.prepare(payload)
@@ -250,7 +270,7 @@ class Rooms:
         size = len(payload.encode() if isinstance(payload, str) else payload)
         if group.has_tasks:
             self._since_turn += size + ITEM_COST
-        return [m for m in behind if not m.enqueue(message, size, key, self.counters)]
+        return [m for m in behind if not m.enqueue(message, size, key, self.counters, room)]
 
     # Everybody.
 

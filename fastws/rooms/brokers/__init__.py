@@ -1,10 +1,15 @@
 """How a message gets to the rooms of the same name, in this process or in others.
 
 - `base`: what a broker has to offer
+- `addresses`: which broker a URL stands for
 - `memory`: this process only
+- `remote`: any engine in another process; `wishes`, `outgoing` and `numbering` are its parts
+- `redis`, `nats`: the connections to those engines; imported only if they are asked for
 """
 
+from fastws.rooms.brokers.addresses import broker_at
 from fastws.rooms.brokers.base import Broker, Receiver
 from fastws.rooms.brokers.memory import MemoryBroker
+from fastws.rooms.brokers.remote import RemoteBroker
 
-__all__ = ["Broker", "MemoryBroker", "Receiver"]
+__all__ = ["Broker", "MemoryBroker", "Receiver", "RemoteBroker", "broker_at"]

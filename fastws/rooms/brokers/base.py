@@ -4,13 +4,24 @@ from typing import Protocol
 
 
 class Receiver(Protocol):
-    """Whom a broker tells; there may be more to tell one day than that a message came."""
+    """Whom a broker tells. Nothing here waits or raises."""
 
     def on_message(self, channel: str, payload: bytes) -> None:
-        """Takes a message of a channel that is subscribed to; neither waits nor raises.
+        """Takes a message of a channel that is subscribed to.
 
         Those of one channel come in one order: the same in all processes, if the engine has one.
         """
+
+    def on_gap(self, channel: str, lost: int | None) -> None:
+        """Learns that messages of a channel did not come, before those that come after them.
+
+        Args:
+            channel: one that is subscribed to.
+            lost: how many; None if nobody knows, and then there may have been none.
+        """
+
+    def on_foreign(self, channel: str) -> None:
+        """Learns that something came that no broker of ours has sent; it was skipped."""
 
 
 class Broker(Protocol):
@@ -22,12 +33,16 @@ class Broker(Protocol):
 
     Attributes:
         receiver: who is told; set before `start`.
+        connected: whether the engine is there, and knows all subscriptions.
     """
 
     receiver: Receiver | None
 
+    @property
+    def connected(self) -> bool: ...  # noqa: D102
+
     async def start(self) -> None:
-        """Connects to the engine."""
+        """Connects to the engine; one that is absent is tried again later, and logged."""
 
     async def stop(self) -> None:
         """Disconnects; the receiver is told nothing more."""
@@ -35,8 +50,9 @@ class Broker(Protocol):
     def subscribe(self, channel: str) -> None:
         """Asks for what is published to a channel, without waiting until the engine knows.
 
-        Called when the first member joins a room, also before `start`. The broker itself sees to
-        it that its subscriptions outlive a reconnect.
+        Called when the first member joins a room, also before `start`. What this process
+        publishes afterwards comes. The broker itself sees to it that its subscriptions outlive a
+        reconnect, and tells of the gap.
         """
 
     def unsubscribe(self, channel: str) -> None:
@@ -46,8 +62,11 @@ class Broker(Protocol):
         """Gives a message to all processes that are subscribed.
 
         To this one it comes as to the others, by `Receiver.on_message`, so that all see the same
-        order: before this returns if nothing is between, else later.
+        order. It returns once the engine has the message; what is published by one task after the
+        other keeps its order.
 
         Raises:
-            OSError: the engine is out of reach; it is not known whether anybody got it.
+            OSError: the engine is out of reach, or slower than what is published; it is not
+                known whether anybody got it. `fastws.errors.BrokerUnavailable`.
+            ProtocolError: the engine takes no message as large as that.
         """

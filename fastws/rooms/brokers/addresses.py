@@ -1,0 +1,69 @@
+"""Which broker a URL stands for."""
+
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from fastws.limits import Limits
+from fastws.rooms.brokers.base import Broker
+from fastws.rooms.brokers.memory import MemoryBroker
+from fastws.rooms.brokers.remote import Engine, RemoteBroker
+
+# What the names of all channels begin with, where the URL has no ``prefix``.
+PREFIX = "fastws"
+
+
+def broker_at(url: str, limits: Limits | None = None) -> Broker:
+    """Gives the broker that a URL stands for; it is not connected yet.
+
+    Args:
+        url: ``memory://``; ``redis://HOST:PORT``, ``rediss://`` with TLS, ``unix://PATH``;
+            ``nats://HOST:PORT`` or ``tls://``, several of them with commas between. With
+            ``?prefix=NAME`` apps that share an engine have channels of their own.
+        limits: `broker_timeout` and `max_broker_queue` count.
+
+    Raises:
+        ValueError: it stands for none, or the package for it is not installed.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme == "memory":
+        return MemoryBroker()
+    if scheme in ("redis", "rediss", "unix"):
+        return RemoteBroker(_redis(*_without_prefix(url)), limits)
+    if scheme in ("nats", "tls"):
+        return RemoteBroker(_nats(*_without_prefix(url)), limits)
+    raise ValueError(
+        f"{scheme}:// is no broker; there are memory://, redis://, rediss://, unix:// and nats://"
+    )
+
+
+def _redis(url: str, prefix: str) -> Engine:
+    try:
+        from fastws.rooms.brokers.redis import RedisEngine
+    except ModuleNotFoundError as error:
+        raise _missing("redis", error) from None
+    return RedisEngine(url, prefix)
+
+
+def _nats(url: str, prefix: str) -> Engine:
+    try:
+        from fastws.rooms.brokers.nats import NatsEngine
+    except ModuleNotFoundError as error:
+        raise _missing("nats", error) from None
+    return NatsEngine(url.split(","), prefix)
+
+
+def _missing(extra: str, error: ModuleNotFoundError) -> ValueError:
+    if error.name != extra:
+        raise error
+    return ValueError(f"this broker needs another package: pip install 'fastws-asgi[{extra}]'")
+
+
+def _without_prefix(url: str) -> tuple[str, str]:
+    """Gives the URL without its ``prefix``, and that."""
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    if "prefix" not in options:
+        return url, PREFIX
+    prefix = options.pop("prefix")
+    if not (prefix.isascii() and prefix.isalnum()):
+        raise ValueError(f"a prefix has only ASCII letters and digits, not {prefix!a}")
+    return parts._replace(query=urlencode(options)).geturl(), prefix

@@ -1,0 +1,175 @@
+"""The connection to NATS, its core: at most once, without a number or an answer to a message.
+
+Numbers are the publisher's own, so a receiver sees when one of a publisher's messages did not come.
+The answer is that to a PING: NATS has handled all that was sent before.
+
+nats-py connects; to connect again is left to the broker, as nats-py would go on with messages that
+were refused meanwhile.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import chain, repeat
+from typing import Any, NoReturn
+from urllib.parse import quote, urlsplit
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error
+
+from fastws.closing import CloseCode
+from fastws.errors import ProtocolError
+from fastws.rooms.brokers.numbering import Numbering, PublisherPosition, write
+from fastws.rooms.brokers.outgoing import Parcel
+
+logger = logging.getLogger("fastws.rooms")
+
+# Until a server has told, that which servers have by default, less what we put before a payload.
+MAX_SIZE = 1024 * 1024
+HEADER = 64
+# What a payload's own name stands for, where it has none; no other name is written like this.
+NOTHING = "%"
+# Seconds that a connection may take to end: an engine that has stopped reads nothing.
+CLOSING = 0.5
+# It is the broker who knows how long to wait.
+FOR_EVER = 10**6
+
+
+class NatsEngine:
+    """A connection to one of several NATS servers; see `fastws.rooms.brokers.remote.Engine`.
+
+    Args:
+        servers: their URLs, or what follows the first one's scheme.
+        prefix: what the subjects of all channels begin with.
+
+    Raises:
+        ValueError: a URL makes no sense.
+    """
+
+    def __init__(self, servers: list[str], prefix: str) -> None:
+        scheme = urlsplit(servers[0]).scheme
+        self._servers = [url if "://" in url else f"{scheme}://{url}" for url in servers]
+        places = [urlsplit(url).netloc.rpartition("@")[2] for url in self._servers]
+        if not all(places):
+            raise ValueError(f"{scheme}:// needs a host")
+        self.name = f"{scheme}://{','.join(places)}"
+        self._prefix = prefix
+        # Another one with each attempt.
+        self._next = random.randrange(len(self._servers))  # noqa: S311
+        self._client: Client | None = None
+        self._ended = asyncio.Event()
+        self._subscriptions: dict[str, Subscription] = {}
+        self._take: Callable[[str, bytes], None] = _nobody
+        self._numbering = Numbering()
+        self._max_size = MAX_SIZE
+
+    def position(self) -> PublisherPosition:
+        """See `Engine`."""
+        return PublisherPosition()
+
+    def check_size(self, payload: bytes) -> None:
+        """See `Engine`."""
+        if len(payload) + HEADER > self._max_size:
+            reason = f"NATS takes no message of more than {self._max_size - HEADER} bytes"
+            raise ProtocolError(CloseCode.MESSAGE_TOO_BIG, reason)
+
+    async def connect(self) -> None:
+        """See `Engine`."""
+        self._next = (self._next + 1) % len(self._servers)
+        self._ended.clear()
+        self._client = Client()
+        await self._client.connect(
+            self._servers[self._next],
+            name="fastws",
+            allow_reconnect=False,
+            closed_cb=self._on_closed,
+            error_cb=self._on_error,
+            pending_size=0,
+        )
+        self._max_size = self._client.max_payload
+
+    async def close(self) -> None:
+        """See `Engine`."""
+        client, self._client = self._client, None
+        self._subscriptions.clear()
+        if client is not None:
+            with suppress(OSError, Error, TimeoutError):
+                await asyncio.wait_for(client.close(), CLOSING)
+            _abort(client)
+
+    async def receive(self, take: Callable[[str, bytes], None]) -> NoReturn:
+        """See `Engine`."""
+        self._take = take
+        await self._ended.wait()
+        raise self._connection().last_error or ConnectionError("the connection has ended")
+
+    async def change(self, subscribe: list[str], unsubscribe: list[str]) -> None:
+        """See `Engine`."""
+        for channel in unsubscribe:
+            await self._subscriptions.pop(channel).unsubscribe()
+        for channel in subscribe:
+            await self._subscribe(channel)
+        await self.ask()
+
+    async def _subscribe(self, channel: str) -> None:
+        async def on_message(message: Msg) -> None:
+            self._take(channel, message.data)
+
+        # No limits: between two turns of the loop no more comes in than what is read at once.
+        self._subscriptions[channel] = await self._connection().subscribe(
+            self._subject_of(channel), cb=on_message, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+
+    async def send(self, batch: list[Parcel]) -> None:
+        """See `Engine`."""
+        client = self._connection()
+        for channel, payload, _ in batch:
+            data = write(self._numbering.number(channel, payload))
+            await client.publish(self._subject_of(channel), data)
+        await self.ask()
+
+    async def ask(self) -> None:
+        """See `Engine`."""
+        client = self._connection()
+        # A PING goes out at once, and what was published before in one of the next turns.
+        pauses = chain(repeat(0, 8), repeat(0.01))
+        while client.pending_data_size:  # noqa: ASYNC110
+            await asyncio.sleep(next(pauses))
+        try:
+            await client.flush(FOR_EVER)
+        except asyncio.CancelledError:
+            # The answer to a PING that nobody waits for any more is too much for nats-py.
+            _abort(client)
+            raise
+
+    async def _on_closed(self) -> None:
+        self._ended.set()
+
+    async def _on_error(self, error: Exception) -> None:
+        """Learns of what nats-py goes on after, such as a subject that is not allowed."""
+        if not isinstance(error, OSError):
+            logger.warning("NATS: %a", str(error))
+
+    def _connection(self) -> Client:
+        if self._client is None:
+            raise ConnectionError("not connected")
+        return self._client
+
+    def _subject_of(self, channel: str) -> str:
+        """Gives the subject of a channel: one token, in which other characters are %XX."""
+        return f"{self._prefix}.{quote(channel, safe='').replace('.', '%2E') or NOTHING}"
+
+
+def _nobody(channel: str, data: bytes) -> None:
+    """Is whom messages are for before anybody receives."""
+
+
+def _abort(client: Client) -> None:
+    """Ends TCP, whatever is still to be sent: nats-py waits for that as long as it takes."""
+    writer: Any = getattr(client._transport, "_io_writer", None)
+    if writer is not None:
+        writer.transport.abort()

@@ -1,0 +1,169 @@
+"""Real engines, each a process of a test's own, which can die, stop, and come back."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from nats.aio.client import Client
+from redis.asyncio import Redis
+
+from tests.processes import Process
+
+
+class Engine(Protocol):
+    """An engine, and what a test does to it.
+
+    Attributes:
+        url: where brokers find it.
+    """
+
+    url: str
+
+    def start(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    async def cut(self) -> None:
+        """Ends all connections that subscribe."""
+
+    async def put(self, channel: str, data: bytes) -> None:
+        """Publishes as somebody else would."""
+
+    async def channels(self) -> set[str]:
+        """Gives the names, in the engine, of what anybody is subscribed to."""
+
+    def name_of(self, channel: str) -> str:
+        """Gives the name of a channel in the engine."""
+
+
+class _Program:
+    """A process that can be started anew."""
+
+    def __init__(self) -> None:
+        self.process: Process | None = None
+
+    def run(self, *argv: str, ready: str) -> str:
+        self.process = Process(*argv)
+        self.process.wait_for(ready)
+        return self.process.output
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process = None
+
+    def pause(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, signum: int) -> None:
+        assert self.process is not None
+        os.kill(self.process.pid, signum)
+
+
+class RedisServer(_Program):
+    """A redis-server on a unix socket, without a disk.
+
+    Args:
+        ends: what ends it.
+        options: for its command line.
+    """
+
+    def __init__(self, ends: ExitStack, *options: str) -> None:
+        super().__init__()
+        program = shutil.which("redis-server")
+        if program is None:
+            pytest.skip("redis-server is not installed")
+        directory = ends.enter_context(tempfile.TemporaryDirectory(prefix="fastws"))
+        ends.callback(self.kill)
+        self.path = f"{directory}/redis"
+        self.url = f"unix://{self.path}"
+        self._argv = [program, "--port", "0", "--unixsocket", self.path, "--dir", directory]
+        self._argv += ["--save", "", *options]
+
+    def start(self) -> None:
+        self.run(*self._argv, ready="eady to accept connections")
+
+    async def call(self, *command: Any) -> Any:
+        async with Redis(unix_socket_path=self.path) as client:
+            return await client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    async def cut(self) -> None:
+        await self.call("CLIENT", "KILL", "TYPE", "pubsub")
+
+    async def put(self, channel: str, data: bytes) -> None:
+        await self.call("PUBLISH", self.name_of(channel), data)
+
+    async def channels(self) -> set[str]:
+        return {name.decode() for name in await self.call("PUBSUB", "CHANNELS")}
+
+    def name_of(self, channel: str) -> str:
+        return f"fastws:{channel}"
+
+
+class NatsServer(_Program):
+    """A nats-server on a free port, which it keeps.
+
+    Args:
+        ends: what ends it.
+        options: for its command line.
+    """
+
+    def __init__(self, ends: ExitStack, *options: str) -> None:
+        super().__init__()
+        program = shutil.which("nats-server", path=str(Path(sys.executable).parent))
+        if program is None:
+            pytest.skip("nats-server is not installed")
+        ends.callback(self.kill)
+        self._argv = [program, "-a", "127.0.0.1", *options]
+        self.port = self.monitor = "-1"
+        self.url = ""
+
+    def start(self) -> None:
+        output = self.run(*self._argv, "-p", self.port, "-m", self.monitor, ready="Server is ready")
+        self.port = _after("client connections on 127.0.0.1:", output)
+        self.monitor = _after("http monitor on 127.0.0.1:", output)
+        self.url = f"nats://127.0.0.1:{self.port}"
+
+    async def cut(self) -> None:
+        # There is no command for it; a server that is told to quit and back at once is the same.
+        self.kill()
+        self.start()
+
+    async def put(self, channel: str, data: bytes) -> None:
+        client = Client()
+        await client.connect(self.url)
+        await client.publish(self.name_of(channel), data)
+        await client.close()
+
+    async def channels(self) -> set[str]:
+        text = await asyncio.to_thread(self._subscriptions)
+        return {s["subject"] for s in json.loads(text).get("subscriptions_list", [])}
+
+    def _subscriptions(self) -> bytes:
+        url = f"http://127.0.0.1:{self.monitor}/subsz?subs=1"
+        with urllib.request.urlopen(url) as answer:
+            text: bytes = answer.read()
+            return text
+
+    def name_of(self, channel: str) -> str:
+        return f"fastws.{channel}"
+
+
+def _after(what: str, output: str) -> str:
+    return output.split(what)[1].split()[0]
