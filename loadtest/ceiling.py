@@ -2,7 +2,8 @@
 
 Echoes of 64 bytes on 50 connections, one in flight on each: in turns (A B A B) by users on our
 client and on the package websocket-client, the generator on one core and the server on another.
-The exit code is 1 if ours is below 6,000 messages a second, or below twice the other's rate.
+The exit code is 1 if ours sends fewer than 6,000 messages a second, or takes more than half of the
+other's CPU time for one. (The ratio of the rates is the same where nothing else runs.)
 """
 
 import argparse
@@ -89,7 +90,7 @@ def main() -> int:
         f"processes of ours that saturate one core of the server: {median(needed):.1f}"
     )
     enough = median(each.rate for each in runs[OURS]) >= LEAST_RATE
-    return int(not enough or median(ratios) < LEAST_RATIO)
+    return int(not enough or median(by_cpu) < LEAST_RATIO)
 
 
 if __name__ == "__main__":
