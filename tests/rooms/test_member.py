@@ -114,6 +114,18 @@ async def test_closing_sends_a_close_event() -> None:
     assert tasks() == 0
 
 
+async def test_who_ends_meanwhile_is_closed_all_the_same() -> None:
+    _, member, wire = await made()
+    wire.open.clear()
+    member.close(4000, "kicked")
+    await turns(2)
+    member.end()
+    wire.open.set()
+    await turns(3)
+    assert wire.sent == [4000]
+    assert tasks() == 0
+
+
 @pytest.mark.parametrize("error", [OSError(), RuntimeError("closed already")])
 async def test_closing_what_is_closed_is_no_fault(error: Exception) -> None:
     _, member, wire = await made()
