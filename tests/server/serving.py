@@ -8,14 +8,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fastws.limits import Limits
 from fastws.testing.call import App, Event, Receive, Scope, Send
 from fastws.testing.server import Server as Running
 from fastws.testing.server import serve
+from fastws.testing.waiting import nap, patience
 from tests.processes import PATIENCE
 
 __all__ = [
     "ACCEPT",
+    "ON_CLOCK",
     "App",
     "Event",
     "Receive",
@@ -32,6 +36,8 @@ __all__ = [
 ]
 
 ACCEPT: Event = {"type": "websocket.accept"}
+# A clock needs asyncio's own event loop.
+ON_CLOCK = pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
 
 
 class Script:
@@ -65,16 +71,19 @@ def fds() -> int:
 
 async def until(condition: Callable[[], Any]) -> None:
     """Waits for what has no event of its own."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+    async with patience(PATIENCE, lambda: "what was waited for did not come"):
+        while not condition():
+            await nap()
 
 
 @asynccontextmanager
 async def running(app: App, limits: Limits | None = None, **options: Any) -> AsyncIterator[Running]:
     """Serves an app on a port of its own, with our classes unless the options say otherwise."""
     options = {"lifespan": "off"} | options
-    async with asyncio.timeout(PATIENCE), serve(app, limits=limits, **options) as server:
+    async with (
+        patience(PATIENCE, lambda: "the test did not end"),
+        serve(app, limits=limits, **options) as server,
+    ):
         yield server
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fastws.limits import MIB, Limits
+from fastws.testing import Clock
 from tests.processes import PATIENCE, Process, Server
 from tests.server.peer import (
     BINARY,
@@ -26,7 +27,7 @@ from tests.server.peer import (
     text,
     upgrade,
 )
-from tests.server.serving import Receive, Scope, Send, hello, running, until
+from tests.server.serving import ON_CLOCK, Receive, Scope, Send, hello, running, until
 from tests.wire.memory import ASAN
 
 HALF = 5000  # handshakes that do not go on; each takes a file descriptor here, and one there
@@ -50,11 +51,11 @@ async def until_served(address: Address) -> None:
             await asyncio.sleep(0.01)
 
 
+@ON_CLOCK
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\n", upgrade()[:-1]])
-async def test_half_a_handshake_does_not_keep_others_out(sent: bytes) -> None:
+async def test_half_a_handshake_does_not_keep_others_out(sent: bytes, clock: Clock) -> None:
     """T16: hundreds of clients that begin and do not go on."""
-    limits = Limits(handshake_timeout=0.5, close_timeout=0.1)
-    async with running(hello, limits) as server:
+    async with running(hello, Limits(handshake_timeout=0.5)) as server:
         slow = [await Peer.connect(server.address) for _ in range(200)]
         for peer in slow:
             if sent:
@@ -63,6 +64,7 @@ async def test_half_a_handshake_does_not_keep_others_out(sent: bytes) -> None:
             async with connected(server.address) as good:
                 await echoes(good)
         async with connected(server.address) as good:
+            await clock.advance(0.6)
             for peer in slow:
                 rest = await peer.rest()
                 assert rest == b"" or rest.startswith(b"HTTP/1.1 408 ")

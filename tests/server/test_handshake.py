@@ -6,8 +6,19 @@ from collections.abc import Callable
 import pytest
 
 from fastws.limits import Limits
+from fastws.testing import Clock
 from tests.server.peer import CLOSE, TEXT, Frame, Peer, close, frame, request, tcp, text, upgrade
-from tests.server.serving import ACCEPT, Event, Receive, Scope, Send, hello, running, until
+from tests.server.serving import (
+    ACCEPT,
+    ON_CLOCK,
+    Event,
+    Receive,
+    Scope,
+    Send,
+    hello,
+    running,
+    until,
+)
 
 IMPATIENT = Limits(handshake_timeout=0.1, close_timeout=0.1)
 
@@ -323,7 +334,8 @@ async def test_an_upgrade_behind_an_unfinished_response_is_never_answered(apart:
         await server.emptied()
 
 
-async def test_a_head_may_wait_for_a_slow_response() -> None:
+@ON_CLOCK
+async def test_a_head_may_wait_for_a_slow_response(clock: Clock) -> None:
     """While the app takes its time, that of the client does not pass."""
     may_answer = asyncio.Event()
 
@@ -333,7 +345,7 @@ async def test_a_head_may_wait_for_a_slow_response() -> None:
 
     async with running(app, IMPATIENT) as server, tcp(server.address) as peer:
         await peer.send(request(), request()[:10])
-        await asyncio.sleep(0.3)  # three times the deadline
+        await clock.advance(0.3)  # three times the deadline
         may_answer.set()
         for rest in (request()[10:], b""):
             assert (await peer.head()).status == 200

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -25,6 +24,7 @@ from tests.server.peer import (
 )
 from tests.server.serving import (
     ACCEPT,
+    ON_CLOCK,
     Receive,
     Scope,
     Script,
@@ -37,14 +37,6 @@ from tests.server.serving import (
 
 FAST = Limits(ping_interval=0.05, ping_timeout=0.05, close_timeout=0.05)
 SECONDS = Limits(ping_interval=1.0, ping_timeout=1.0)  # of a clock
-ON_CLOCK = pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
-
-
-@pytest.fixture
-async def clock() -> AsyncIterator[Clock]:
-    """Time moves by what the test says: no deadline passes since the machine is busy."""
-    with Clock() as clock:
-        yield clock
 
 
 async def test_a_silent_peer_is_pinged_and_given_up(caplog: pytest.LogCaptureFixture) -> None:

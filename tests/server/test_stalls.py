@@ -136,6 +136,6 @@ async def test_a_peer_that_breaks_a_rule_and_stays() -> None:
 
 async def test_a_peer_that_still_sends_when_it_is_refused_learns_why() -> None:
     """Our TCP must not be reset by what comes after the fault, or the close frame is lost."""
-    async with running(echo, SOON) as server, connected(server.address) as peer:
+    async with running(echo) as server, connected(server.address) as peer:
         await peer.send(frame(TEXT, b"\xff"), text("x" * 1000) * 1000)
         assert (await peer.ended())[0] == 1007

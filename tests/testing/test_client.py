@@ -252,7 +252,7 @@ async def test_an_app_that_does_not_end() -> None:
             ended.append(True)
 
     with pytest.raises(TimeoutError, match=r"the app did not end; .* in wait_for_ever"):
-        async with connect(accepting(act), timeout=0.01):
+        async with connect(accepting(act), timeout=0.2):
             pass
     assert ended == [True]
 

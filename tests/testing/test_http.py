@@ -92,7 +92,7 @@ async def test_an_app_that_hangs(events: list[Event], awaited: str) -> None:
         await asyncio.Event().wait()
 
     with pytest.raises(TimeoutError, match=rf"{awaited}; the app waits at .*test_http\.py"):
-        await get(app, timeout=0.01)
+        await get(app, timeout=0.2)
 
 
 async def test_a_path_is_a_path() -> None:

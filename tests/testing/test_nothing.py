@@ -162,7 +162,7 @@ async def test_an_app_that_does_not_receive_again() -> None:
         await asyncio.Event().wait()
 
     with pytest.raises(TimeoutError, match=r"no rest; the app waits at .* in .*act"):
-        async with connect(accepting(act), timeout=0.02) as ws:
+        async with connect(accepting(act), timeout=0.2) as ws:
             await ws.expect_nothing()
 
 
@@ -176,7 +176,7 @@ async def test_an_app_that_never_rests() -> None:
         await receive()
         task.cancel()
 
-    async with connect(accepting(act), timeout=0.1) as ws:
+    async with connect(accepting(act), timeout=0.2) as ws:
         with pytest.raises(TimeoutError, match="no rest; the app waits at "):
             await ws.expect_nothing()
 
