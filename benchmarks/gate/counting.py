@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks import flame
 from benchmarks.gate.workloads import WORKLOADS
 
 HERE = Path(__file__).parent
@@ -148,22 +149,5 @@ def readable(symbol: str, library: str) -> str:
     home = Path(library).name.partition(".")[0]
     if not re.match(r"[A-Za-z_]", symbol):
         return f"({home})"  # a library without symbols: all of it
-    symbol = re.sub(r"(@@?.*|'\d+)$", "", symbol)  # versions, and depths of recursion
-    if found := re.match(r"__pyx_([a-z_]+?)_(?=\d)", symbol):
-        name = ".".join(components(symbol[found.end() :]))
-        return name if found[1] in ("f", "pf", "pw") else f"{name} ({found[1]})"
-    return f"{symbol} ({home})" if symbol.startswith("__Pyx") else symbol
-
-
-def components(mangled: str) -> list[str]:
-    """The parts of a name that Cython wrote as 6fastws_4wire_..., each with its length."""
-    found = []
-    while number := re.match(r"\d+", mangled):
-        start = number.end()
-        end = start + int(number[0])
-        if mangled[end : end + 1] != "_":
-            break
-        found.append(mangled[start:end])
-        mangled = mangled[end + 1 :]
-    # What is left is the function; those that Python calls are numbered.
-    return [*found, mangled.lstrip("0123456789")]
+    name = flame.readable(re.sub(r"(@@?.*|'\d+)$", "", symbol))  # versions, depths of recursion
+    return f"{name} ({home})" if name.startswith("__Pyx") else name
