@@ -13,6 +13,7 @@ cdef class Receivable(Member):
     cdef Waiter waiter              # made when first needed, then used again
     cdef Waiter parked              # the one that is first in line, or None
     cdef object line                # a deque of those behind it, or None
+    cdef Receive spare              # what was awaited last, for the next time
 
     cdef bint has_next(self) noexcept
     cdef object take_next(self, object form)
@@ -61,6 +62,9 @@ cdef class Receive:
     cdef object form                # in which the next one is wanted; None for the usual
 
     cdef object step(self)
+
+
+cdef Receive receive_from(Receivable source, object form)
 
 
 cdef class Sent:

@@ -18,7 +18,7 @@ from collections import deque
 
 cimport cython
 from cpython.object cimport PyObject, PyTypeObject
-from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT
 
 from fastws.aio.hub cimport Hub
 from fastws.wire.frames cimport DONE
@@ -353,17 +353,23 @@ cdef class Receive:
         Nothing is taken before the task that awaits runs: a cancelled receive() loses nothing.
         """
         cdef Waiter waiter = self.waiter
+        cdef Receivable source = self.source
+        if source is None:
+            raise RuntimeError("what receive() returned is awaited once more")
         if waiter is not None:
             self.waiter = None
             if not waiter.is_done:
-                self.source._unpark(waiter)
+                source._unpark(waiter)
             elif waiter.cancelled_error is None:
-                self.source.waiter = waiter
-        while self.source.has_next():
-            value = self.source.take_next(self.form)
+                source.waiter = waiter
+        while source.has_next():
+            # This may be kept for the next time: it must not keep the source.
+            form, self.form, self.source = self.form, None, None
+            value = source.take_next(form)
             if value is not NOTHING:
                 return value
-        self.waiter = self.source._park()
+            self.form, self.source = form, source
+        self.waiter = source._park()
         return self.waiter
 
     def __await__(self):
@@ -392,7 +398,18 @@ cdef class Receive:
     def close(self):
         if self.waiter is not None:
             self.source._unpark(self.waiter)
-            self.waiter = None
+        self.waiter = self.source = self.form = None
+
+
+cdef Receive receive_from(Receivable source, object form):
+    """Gives something to await the next message with, in a form that the source knows."""
+    cdef Receive awaitable = source.spare
+    # Two references: this one, and the source's.
+    if awaitable is None or Py_REFCNT(awaitable) > 2 or awaitable.waiter is not None:
+        awaitable = source.spare = Receive.__new__(Receive)
+    awaitable.source = source
+    awaitable.form = form
+    return awaitable
 
 
 cdef int _receive_step(PyObject *receive, PyObject **result) except -1:

@@ -109,8 +109,8 @@ cdef class Endpoint(Writer, BufferedProtocol):
             self.pings = None
         self.on_lost()
         self.wake(False)
-        # Breaks the circle that a waiter and its source make.
-        self.waiter = None
+        # Breaks the circles that these and their source make.
+        self.waiter = self.spare = None
 
     # Reading.
 
@@ -202,7 +202,6 @@ cdef class Endpoint(Writer, BufferedProtocol):
         self.transport.resume_reading()
         return DONE
 
-    # Closing.
     # Sending to many.
 
     cdef bint write_prepared(self, PreparedMessage message) except -1:

@@ -9,7 +9,7 @@ from fastws.wire.connection import Role
 
 from libc.stdint cimport uint8_t
 
-from fastws.aio.awaitables cimport Receive
+from fastws.aio.awaitables cimport Receive, receive_from
 from fastws.aio.endpoint cimport Endpoint
 from fastws.aio.hub cimport hub_of
 from fastws.wire.connection cimport Connection
@@ -93,10 +93,7 @@ cdef class ClientConnection(Endpoint):
         return self._receive(True)
 
     cdef Receive _receive(self, bint iterating):
-        cdef Receive awaitable = Receive.__new__(Receive)
-        awaitable.source = self
-        awaitable.form = True if iterating else None
-        return awaitable
+        return receive_from(self, True if iterating else None)
 
     cdef bint has_next(self) noexcept:
         return self.lost or self.connection.inbox.count > 0 or self._is_over()

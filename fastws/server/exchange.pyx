@@ -14,7 +14,7 @@ from fastws.errors import ClientDisconnected
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 
-from fastws.aio.awaitables cimport Receive
+from fastws.aio.awaitables cimport receive_from
 from fastws.aio.endpoint cimport Endpoint
 from fastws.wire.connection cimport Connection
 from fastws.wire.frames cimport EXC, OP_PING, OP_TEXT, Done
@@ -43,10 +43,7 @@ cdef class Messages:
         return self
 
     def __anext__(self):
-        cdef Receive awaitable = Receive.__new__(Receive)
-        awaitable.source = self.source
-        awaitable.form = self
-        return awaitable
+        return receive_from(self.source, self)
 
     cdef object read(self, uint8_t opcode, object payload):
         """Gives what a message is; NotImplemented for what is to be passed over."""
@@ -74,10 +71,7 @@ cdef class Exchange(Endpoint):
             An awaitable of a list of (opcode, payload) pairs. It raises `ClientDisconnected`
             once the connection is over and everything is received.
         """
-        cdef Receive awaitable = Receive.__new__(Receive)
-        awaitable.source = self
-        awaitable.form = MANY
-        return awaitable
+        return receive_from(self, MANY)
 
     def messages(self, otherwise=None, uint8_t opcode=0, decode=None):
         """Iterates over the messages, until the connection is over.

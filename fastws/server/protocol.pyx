@@ -29,7 +29,7 @@ from fastws.wire.handshake import accept_response, http_response, parse_request,
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t
 
-from fastws.aio.awaitables cimport Receive
+from fastws.aio.awaitables cimport receive_from
 from fastws.aio.endpoint cimport Endpoint, finish_sending
 from fastws.aio.hub cimport hub_of
 from fastws.server.addresses cimport client_address, server_address
@@ -388,10 +388,8 @@ cdef class WebSocketProtocol(Exchange):
 
 cdef object _receive(object self, PyObject *const *args, size_t count, PyObject *names):
     """The ASGI ``receive``; see `fastws.aio.awaitables` for what it returns."""
-    cdef Receive awaitable = Receive.__new__(Receive)
     expect_arguments(0, count, names)
-    awaitable.source = <WebSocketProtocol>(<AsgiCallable>self).owner
-    return awaitable
+    return receive_from(<WebSocketProtocol>(<AsgiCallable>self).owner, None)
 
 
 cdef object _send(object self, PyObject *const *args, size_t count, PyObject *names):
