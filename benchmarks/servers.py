@@ -184,7 +184,10 @@ def compiled(source: Path) -> str:
 
 def run_or_not_measured(*command: str) -> str:
     """Run a tool; what it printed, or `NotMeasuredError` with the last thing that it said."""
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise NotMeasuredError(f"{command[0]} is not installed") from error
     if result.returncode:
         lines = (result.stderr or result.stdout).strip().splitlines()
         reason = lines[-1] if lines else f"status {result.returncode}"
