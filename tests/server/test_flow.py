@@ -8,6 +8,7 @@ import pytest
 
 from fastws.errors import ClientDisconnected
 from fastws.limits import KIB, MIB, Limits
+from fastws.wire.connection import State
 from tests.server.peer import BINARY, PING, PONG, TEXT, Frame, close, connected, frame, text
 from tests.server.serving import (
     ACCEPT,
@@ -263,6 +264,8 @@ async def test_a_flood_of_empty_messages_waits_in_the_kernel(limits: Limits) -> 
     async with running(script, limits) as server, connected(server.address) as peer:
         sending = asyncio.create_task(peer.send(text("") * count, close(1000)))
         await until(lambda: not protocol(server).transport.is_reading())
+        # Not because it has read the close at the end.
+        assert protocol(server).connection.state is State.OPEN
         awake.set()
         assert await script.outcome == count
         await sending
