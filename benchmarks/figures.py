@@ -12,6 +12,7 @@ from benchmarks.roster import (
     BUN_TYPED,
     FANOUT_SUBJECTS,
     FASTAPI_TYPED,
+    FASTWS_APP,
     FASTWS_TYPED,
     FLOOR,
     UVICORN,
@@ -84,6 +85,11 @@ ECHOES = (
         ("echo", "-c", "50", "-d", "1", "-s", "16384"),
         (Rival(UVICORN, ">= 1.8"), Rival(BUN)),
     ),
+)
+# The same by our own layer: what it costs to write an app with it.
+APP_ECHOES = (
+    Race("echo by an App, 64 B, 1 in flight", ECHOES[0].load, (Rival(BUN, ">= 0.85"),)),
+    Race("echo by an App, 64 B, 16 in flight", ECHOES[1].load, (Rival(BUN, ">= 0.9"),)),
 )
 CHAT = '{"type":"Chat","content":"hello to all, number ####"}'
 SAID = '{"type":"Said","user":"ada","content":"hello to all, number ####"}'
@@ -160,6 +166,8 @@ def echo(plan: Plan) -> Iterator[Row]:
     """Messages per second."""
     for figure in ECHOES:
         yield from race(plan, figure)
+    for figure in APP_ECHOES:
+        yield from race(replace(plan, subject=FASTWS_APP), figure)
 
 
 def typed(plan: Plan) -> Iterator[Row]:
