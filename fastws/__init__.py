@@ -10,7 +10,7 @@ The path of a message, from the socket to the app and back:
       -> aio.writer (one write per read, and per turn of the loop)
 
 Each package imports from those on its left only: errors, closing, limits <- wire <- aio <-
-server and client <- cli; errors, closing, limits <- rooms <- app. The two halves meet in
+server and client; errors, closing, limits <- rooms <- app; `cli` from both. The two halves meet in
 ``scope["extensions"]["fastws"]``, so either does without the other.
 """
 

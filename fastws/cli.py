@@ -21,7 +21,7 @@ CHAT = "fastws.examples.chat:app"
 
 EXAMPLES = """examples:
   fastws run fastws.examples.echo:app --port 9000
-  fastws run shop.main:app --uds /run/shop.sock --workers 4 --max-message-size 65536
+  fastws run shop.main:app --uds /run/shop.sock --workers 4 --broker redis://10.0.0.5
 """
 
 LIMITS = """What one connection may cost. Each may also come from the environment, as in
@@ -116,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     os.environ.update({_variable(name): text for name, text in given.items()})
     if "broker" in options:
         os.environ["FASTWS_BROKER"] = options.pop("broker")
+    _check_broker_url(os.environ.get("FASTWS_BROKER", "memory://"))
     try:
         limits = Limits.read(os.environ)
     except ValueError as error:
@@ -222,6 +223,16 @@ def _check_app(target: str) -> Any:
         except AttributeError:
             _fail(f"module {module!r} has no {attributes!r}")
     return found
+
+
+def _check_broker_url(url: str) -> None:
+    """Finds out that a URL means nothing, or needs another package, before the app does."""
+    from fastws.rooms.brokers import broker_at
+
+    try:
+        broker_at(url)
+    except ValueError as error:
+        _fail(f"the broker: {error}")
 
 
 def _check_broker(app: Any, workers: int) -> None:

@@ -247,3 +247,60 @@ def test_without_an_app_it_serves_the_chat(run: Run) -> None:
     port = int(process.wait_for(r"running on http://127.0.0.1:(\d+)")[1])
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
         assert b"<title>" in answer.read()
+
+
+@pytest.fixture
+def chats(tmp_path: Path) -> Path:
+    """A directory with a module `chats` that has an app with rooms, and one that needs none."""
+    lines = ["from fastws import App", "from fastws.rooms.brokers import MemoryBroker"]
+    lines += ["app = App()", "alone = App(broker=MemoryBroker())"]
+    (tmp_path / "chats.py").write_text("\n".join(lines))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("options", "env"),
+    [
+        (["--workers", "2"], {}),
+        (["--workers", "2", "--broker", "memory://"], {}),
+        ([], {"WEB_CONCURRENCY": "3", "FASTWS_BROKER": "memory://"}),
+    ],
+)
+def test_several_workers_need_a_broker(
+    run: Run, chats: Path, options: list[str], env: dict[str, str]
+) -> None:
+    process = run("chats:app", "--app-dir", str(chats), "--port", "0", *options, env=env)
+    assert process.wait() == 1
+    assert re.fullmatch(
+        r"fastws: with [23] workers a room needs a broker, .*: choose --broker redis://HOST or "
+        r"nats://HOST, or --workers 1 \(an app without rooms says so by .*\)\n",
+        process.output,
+    )
+
+
+@pytest.mark.parametrize(
+    ("app", "options"),
+    [
+        ("chats:alone", []),
+        ("chats:app", ["--broker", "unix:///nowhere/redis"]),
+    ],
+)
+def test_several_workers_that_have_one(
+    serve: Serve, chats: Path, app: str, options: list[str]
+) -> None:
+    server = serve(app, "--app-dir", str(chats), "--workers", "2", *options)
+    assert get(server, "/healthz") == "ok\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("carrier://pigeon", "carrier:// is no broker; there are memory://, redis://"),
+        ("nats://", "nats:// needs a host"),
+    ],
+)
+def test_a_broker_that_cannot_be_is_one_line(run: Run, url: str, why: str) -> None:
+    process = run("--broker", url)
+    assert process.wait() == 1
+    assert process.output.startswith(f"fastws: the broker: {why}")
+    assert process.output.count("\n") == 1

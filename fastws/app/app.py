@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from fastws.app.admission import Admission
 from fastws.app.exchange import server_limits
+from fastws.app.handshake import PLAIN
 from fastws.app.http import HTML, Page, Request, Response, refusal, respond
 from fastws.app.messages import Codec, JsonCodec, MessagePackCodec
 from fastws.app.metrics import Metrics
@@ -133,6 +134,7 @@ class App:
 
         def add(handler: H) -> H:
             codecs = [] if messages is None else _codecs(messages, formats)
+            self.rooms.codecs |= {codec.subprotocol: codec for codec in codecs or [PLAIN]}
             own = limits or self._limits
             admission = Admission(own or server_limits())
             route = _Route(handler, codecs, own, policy or self._policy, admission)

@@ -240,7 +240,7 @@ class WebSocket(Exchange[M]):
             return False  # in here nothing can be awaited
         error = _cause_of(error)
         if isinstance(error, BrokerUnavailable):
-            logger.warning("the handler for %s ends: %s", name_of(self.scope), error)
+            logger.info("the handler for %s ends: %s", name_of(self.scope), error)
             error = self._try_again(error)
         with suppress(OSError):  # the client did not wait for what we had to say
             try:

@@ -56,8 +56,8 @@ class Member:
         policy: what happens when the outbox is full; see `Outbox`.
         close: called with a code and a reason to close the connection; must not wait. By
             default the close event is sent.
-        hears_gaps: whether it gets a `Gap`, as its codec writes it, when messages are lost. By
-            default it does if it has a codec.
+        hears_gaps: whether it gets a `Gap` when messages are lost, as its codec writes it;
+            without a codec it never does.
 
     Attributes:
         id: tells it from all others, in all processes.
@@ -74,13 +74,13 @@ class Member:
         "__weakref__",
         "_close",
         "_connection",
-        "_hears_gaps",
         "_send",
         "_task",
         "_turn",
         "_turns",
         "codec",
         "ended",
+        "hears_gaps",
         "home",
         "id",
         "limits",
@@ -100,7 +100,7 @@ class Member:
         limits: Limits | None = None,
         policy: Policy = "disconnect",
         close: Callable[[int, str], None] | None = None,
-        hears_gaps: bool | None = None,
+        hears_gaps: bool = True,
     ) -> None:
         if policy not in POLICIES:
             raise ValueError(f"{policy!r} is no policy; there are {', '.join(POLICIES)}")
@@ -108,7 +108,7 @@ class Member:
         self.codec = codec
         self.limits = limits or Limits()
         self.policy = policy
-        self._hears_gaps = codec is not None and hears_gaps is not False
+        self.hears_gaps = hears_gaps and codec is not None
         self.rooms: AbstractSet[str] = NO_ROOMS
         self.outbox: Outbox | None = None
         self.ended = False
@@ -154,8 +154,8 @@ class Member:
         return fits
 
     def miss(self, room: str, lost: int | None, counters: Counters) -> None:
-        """Has it be told that messages to a room did not come; see `Gap`."""
-        if self.ended or not self._hears_gaps:
+        """Has a member that is behind be told that messages to a room did not come; see `Gap`."""
+        if self.ended:
             return
         if self.outbox is not None:
             self.outbox.miss(room, lost)
@@ -165,7 +165,7 @@ class Member:
         self._go_on()
 
     def _new_outbox(self, counters: Counters) -> Outbox:
-        return Outbox(self.limits, self.policy, counters, self._hears_gaps)
+        return Outbox(self.limits, self.policy, counters, self.hears_gaps)
 
     def _next(self, outbox: Outbox) -> Any:
         """Takes what is next out of the outbox, as it is sent."""

@@ -119,8 +119,8 @@ class Outbox:
     def take(self) -> Any:
         """Removes what is next, a `Gap` or a message, and gives it; there must be something."""
         if self._gaps:
-            room, lost = self._gaps.popitem()
-            return Gap(room, lost)
+            room = next(iter(self._gaps))
+            return Gap(room, self._gaps.pop(room))
         return self._take().message
 
     def _take(self) -> _Item:

@@ -17,7 +17,8 @@ from fastws.errors import Disconnected, ProtocolError
 from fastws.rooms.brokers.base import Broker
 from fastws.rooms.brokers.memory import MemoryBroker
 from fastws.rooms.counters import Counters
-from fastws.rooms.member import NO_ROOMS, Member
+from fastws.rooms.gap import Gap
+from fastws.rooms.member import NO_ROOMS, Codec, Member
 from fastws.rooms.outbox import ITEM_COST
 
 # Enough for a path or two identifiers, and what NATS and Redis take without a second thought.
@@ -78,12 +79,15 @@ class Rooms:
     Attributes:
         broker: the same; `start` and `stop` connect and disconnect it.
         counters: what has become of the messages.
+        codecs: those that members in other processes may have, by the subprotocol. Those of
+            members here are added by themselves; an `App` adds those of its routes.
     """
 
     def __init__(self, broker: Broker | None = None) -> None:
         self.broker: Broker = broker or MemoryBroker()
         self.broker.receiver = self
         self.counters = Counters()
+        self.codecs: dict[str, Codec] = {}
         self._rooms: dict[str, _Groups] = {}
         # Those who are in a room, by id.
         self._members: dict[int, Member] = {}
@@ -97,6 +101,16 @@ class Rooms:
     async def stop(self) -> None:
         """Disconnects the broker."""
         await self.broker.stop()
+
+    async def settled(self) -> None:
+        """Waits until all joins so far hold for what other processes publish, too.
+
+        What this process publishes comes to who has joined in any case.
+
+        Raises:
+            OSError: the broker's engine is out of reach.
+        """
+        await self.broker.settled()
 
     # Who is where.
 
@@ -193,7 +207,7 @@ class Rooms:
         groups = self._rooms.get(room)
         if groups is None:
             check_name(room)
-        await self.broker.publish(room, _pack(message, groups or {}, exclude, key))
+        await self.broker.publish(room, self._pack(message, groups or {}, exclude, key))
         await self._give_turn()
 
     async def broadcast(
@@ -201,8 +215,28 @@ class Rooms:
     ) -> None:
         """Sends a message to all who are in any room, once; else like `publish`."""
         groups = self._everybody()
-        await self.broker.publish(EVERYBODY, _pack(message, groups, exclude, key))
+        await self.broker.publish(EVERYBODY, self._pack(message, groups, exclude, key))
         await self._give_turn()
+
+    def _pack(
+        self, message: Any, groups: _Groups, exclude: Member | None, key: str | None
+    ) -> bytes:
+        if key is not None and not isinstance(key, str):
+            raise TypeError(f"a key is a str, not {type(key).__name__}")
+        if isinstance(message, (bytearray, memoryview)):
+            message = bytes(message)
+        elif not isinstance(message, (str, bytes)):
+            message = self._encode_for(groups, message)
+        return _encode(_Envelope(message, 0 if exclude is None else exclude.id, key))
+
+    def _encode_for(self, groups: _Groups, message: Any) -> dict[str, str | bytes]:
+        """Gives what each codec makes of a message, of all that members have."""
+        codecs = {} if self.broker.local else self.codecs.copy()
+        for group in groups.values():
+            if group.codec is None:
+                raise TypeError(f"a member without a codec cannot get a {type(message).__name__}")
+            codecs[group.codec.subprotocol] = group.codec
+        return {name: codec.encode(message) for name, codec in codecs.items()}
 
     async def _give_turn(self) -> None:
         """Lets those send who are to, so that a burst does not make them seem to be behind."""
@@ -244,8 +278,11 @@ class Rooms:
         if groups:
             self.counters.gaps += 1
         for group in tuple(groups.values()):
-            for member in tuple(group.members.values()):
-                member.miss(channel, lost, self.counters)
+            told = {place: m for place, m in group.members.items() if m.hears_gaps}
+            if told and group.codec is not None:
+                message = group.prepare(group.codec.encode(Gap(channel, lost)))
+                for member in group.publish(told, message, None):
+                    member.miss(channel, lost, self.counters)
 
     def on_foreign(self, channel: str) -> None:
         """Counts what a broker has skipped."""
@@ -279,6 +316,8 @@ class Rooms:
             raise RuntimeError("the member is in rooms elsewhere")
         member.home = self
         member.rooms = set()
+        if member.codec is not None:
+            self.codecs[member.codec.subprotocol] = member.codec
         if not self._members:
             self.broker.subscribe(EVERYBODY)
         self._members[member.id] = member
@@ -327,24 +366,3 @@ def _put(groups: _Groups, member: Member) -> None:
     if group is None:
         group = groups[name] = _Group(member)
     group.members[member.place] = member
-
-
-def _pack(message: Any, groups: _Groups, exclude: Member | None, key: str | None) -> bytes:
-    if key is not None and not isinstance(key, str):
-        raise TypeError(f"a key is a str, not {type(key).__name__}")
-    if isinstance(message, (bytearray, memoryview)):
-        message = bytes(message)
-    elif not isinstance(message, (str, bytes)):
-        message = _encode_for(groups, message)
-    return _encode(_Envelope(message, 0 if exclude is None else exclude.id, key))
-
-
-def _encode_for(groups: _Groups, message: Any) -> dict[str, str | bytes]:
-    """Gives what each codec makes of a message."""
-    encoded: dict[str, str | bytes] = {}
-    for group in groups.values():
-        if group.codec is None:
-            raise TypeError(f"a member without a codec cannot get a {type(message).__name__}")
-        if group.codec.subprotocol not in encoded:
-            encoded[group.codec.subprotocol] = group.codec.encode(message)
-    return encoded

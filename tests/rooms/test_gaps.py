@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from fastws.app.messages import JsonCodec, MessagePackCodec
 from fastws.limits import Limits
 from fastws.rooms import Counters, Gap, Member, Outbox, Policy, Rooms
 from tests.rooms.serving import Hall, hall, payloads, turns
+from tests.rooms.test_member import Wire
 from tests.server.peer import Peer
 from tests.server.serving import until
 
@@ -170,3 +173,36 @@ async def test_who_leaves_is_told_no_more(kind: str) -> None:
         app.rooms.leave(member, "room")
         assert [int(each) for each in await payloads(peer, total)] == [*range(total)]
         await until(lambda: member.outbox is None)
+
+
+async def test_each_is_told_in_its_own_format() -> None:
+    rooms, wires = Rooms(), [Wire(), Wire(), Wire()]
+    codecs: list[Any] = [JsonCodec(str), MessagePackCodec(str), None]
+    for wire, codec in zip(wires, codecs, strict=True):
+        rooms.join(Member(wire, codec=codec), "é")
+    rooms.on_gap("é", 1)
+    await turns(3)
+    assert wires[0].sent == ['{"type":"Gap","room":"é","lost":1}']
+    assert wires[1].sent == [msgspec.msgpack.encode({"type": "Gap", "room": "é", "lost": 1})]
+    assert wires[2].sent == []
+
+
+async def test_who_reads_nothing_has_one_gap_for_each_of_its_rooms() -> None:
+    """However often it joins and leaves others meanwhile."""
+    rooms, wire = Rooms(), Wire()
+    wire.open.clear()
+    member = Member(wire, codec=Repr())
+    rooms.join(member, "hall")
+    await rooms.publish("hall", "waits")
+    await turns(2)
+    for i in range(100):
+        rooms.join(member, str(i))
+        rooms.on_gap(str(i), 1)
+        rooms.on_gap("hall", 1)
+        rooms.leave(member, str(i))
+    assert member.outbox is not None
+    assert len(member.outbox) == 1
+    wire.open.set()
+    await turns(5)
+    assert wire.sent == ["waits", repr(Gap("hall", 100))]
+    assert member.outbox is None

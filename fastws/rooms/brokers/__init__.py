@@ -4,7 +4,7 @@
 - `addresses`: which broker a URL stands for
 - `memory`: this process only
 - `remote`: any engine in another process; `wishes`, `outgoing` and `numbering` are its parts
-- `redis`, `nats`: the connections to those engines; imported only if they are asked for
+- `engine`: what it needs of one; `redis`, `nats`: the two there are, imported if they are asked for
 """
 
 from fastws.rooms.brokers.addresses import broker_at

@@ -4,8 +4,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from fastws.limits import Limits
 from fastws.rooms.brokers.base import Broker
+from fastws.rooms.brokers.engine import Engine
 from fastws.rooms.brokers.memory import MemoryBroker
-from fastws.rooms.brokers.remote import Engine, RemoteBroker
+from fastws.rooms.brokers.remote import RemoteBroker
 
 # What the names of all channels begin with, where the URL has no ``prefix``.
 PREFIX = "fastws"

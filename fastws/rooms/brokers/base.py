@@ -33,10 +33,14 @@ class Broker(Protocol):
 
     Attributes:
         receiver: who is told; set before `start`.
+        local: whether it carries to this process only.
         connected: whether the engine is there, and knows all subscriptions.
     """
 
     receiver: Receiver | None
+
+    @property
+    def local(self) -> bool: ...  # noqa: D102
 
     @property
     def connected(self) -> bool: ...  # noqa: D102
@@ -57,6 +61,13 @@ class Broker(Protocol):
 
     def unsubscribe(self, channel: str) -> None:
         """Asks for it no more; called when the last member has left a room."""
+
+    async def settled(self) -> None:
+        """Waits until the engine knows all that was asked for: from then on nothing is missed.
+
+        Raises:
+            OSError: the engine is out of reach; `fastws.errors.BrokerUnavailable`.
+        """
 
     async def publish(self, channel: str, payload: bytes) -> None:
         """Gives a message to all processes that are subscribed.

@@ -9,6 +9,7 @@ class MemoryBroker:
     So nothing is ever lost between, and there is nothing to number.
     """
 
+    local = True
     connected = True
 
     def __init__(self) -> None:
@@ -28,6 +29,9 @@ class MemoryBroker:
     def unsubscribe(self, channel: str) -> None:
         """See `Broker`."""
         self._channels.discard(channel)
+
+    async def settled(self) -> None:
+        """See `Broker`; so it is always."""
 
     async def publish(self, channel: str, payload: bytes) -> None:
         """See `Broker`; without a turn of the loop."""

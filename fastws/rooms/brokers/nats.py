@@ -8,9 +8,7 @@ were refused meanwhile.
 """
 
 import asyncio
-import logging
 import random
-from collections.abc import Callable
 from contextlib import suppress
 from itertools import chain, repeat
 from typing import Any, NoReturn
@@ -23,10 +21,9 @@ from nats.errors import Error
 
 from fastws.closing import CloseCode
 from fastws.errors import ProtocolError
+from fastws.rooms.brokers.engine import Take
 from fastws.rooms.brokers.numbering import Numbering, PublisherPosition, write
 from fastws.rooms.brokers.outgoing import Parcel
-
-logger = logging.getLogger("fastws.rooms")
 
 # Until a server has told, that which servers have by default, less what we put before a payload.
 MAX_SIZE = 1024 * 1024
@@ -40,7 +37,7 @@ FOR_EVER = 10**6
 
 
 class NatsEngine:
-    """A connection to one of several NATS servers; see `fastws.rooms.brokers.remote.Engine`.
+    """A connection to one of several NATS servers; see `fastws.rooms.brokers.engine.Engine`.
 
     Args:
         servers: their URLs, or what follows the first one's scheme.
@@ -61,9 +58,10 @@ class NatsEngine:
         # Another one with each attempt.
         self._next = random.randrange(len(self._servers))  # noqa: S311
         self._client: Client | None = None
-        self._ended = asyncio.Event()
+        # Done with the reason when the connection has ended.
+        self._ended: asyncio.Future[Exception] | None = None
         self._subscriptions: dict[str, Subscription] = {}
-        self._take: Callable[[str, bytes], None] = _nobody
+        self._take: Take = _nobody
         self._numbering = Numbering()
         self._max_size = MAX_SIZE
 
@@ -79,15 +77,24 @@ class NatsEngine:
 
     async def connect(self) -> None:
         """See `Engine`."""
+        ended = self._ended = asyncio.get_running_loop().create_future()
+
+        async def on_error(error: Exception) -> None:
+            # nats-py goes on after some, such as a subject that is not allowed. It would be deaf.
+            if not ended.done():
+                ended.set_result(error)
+
+        async def on_closed() -> None:
+            await on_error(ConnectionError("the connection has ended"))
+
         self._next = (self._next + 1) % len(self._servers)
-        self._ended.clear()
         self._client = Client()
         await self._client.connect(
             self._servers[self._next],
             name="fastws",
             allow_reconnect=False,
-            closed_cb=self._on_closed,
-            error_cb=self._on_error,
+            closed_cb=on_closed,
+            error_cb=on_error,
             pending_size=0,
         )
         self._max_size = self._client.max_payload
@@ -96,16 +103,19 @@ class NatsEngine:
         """See `Engine`."""
         client, self._client = self._client, None
         self._subscriptions.clear()
-        if client is not None:
+        if client is None:
+            return
+        try:
             with suppress(OSError, Error, TimeoutError):
                 await asyncio.wait_for(client.close(), CLOSING)
+        finally:
             _abort(client)
 
-    async def receive(self, take: Callable[[str, bytes], None]) -> NoReturn:
+    async def receive(self, take: Take) -> NoReturn:
         """See `Engine`."""
+        assert self._ended is not None
         self._take = take
-        await self._ended.wait()
-        raise self._connection().last_error or ConnectionError("the connection has ended")
+        raise await self._ended
 
     async def change(self, subscribe: list[str], unsubscribe: list[str]) -> None:
         """See `Engine`."""
@@ -117,7 +127,8 @@ class NatsEngine:
 
     async def _subscribe(self, channel: str) -> None:
         async def on_message(message: Msg) -> None:
-            self._take(channel, message.data)
+            if self._take(channel, message.data):
+                await asyncio.sleep(0)
 
         # No limits: between two turns of the loop no more comes in than what is read at once.
         self._subscriptions[channel] = await self._connection().subscribe(
@@ -146,14 +157,6 @@ class NatsEngine:
             _abort(client)
             raise
 
-    async def _on_closed(self) -> None:
-        self._ended.set()
-
-    async def _on_error(self, error: Exception) -> None:
-        """Learns of what nats-py goes on after, such as a subject that is not allowed."""
-        if not isinstance(error, OSError):
-            logger.warning("NATS: %a", str(error))
-
     def _connection(self) -> Client:
         if self._client is None:
             raise ConnectionError("not connected")
@@ -164,12 +167,16 @@ class NatsEngine:
         return f"{self._prefix}.{quote(channel, safe='').replace('.', '%2E') or NOTHING}"
 
 
-def _nobody(channel: str, data: bytes) -> None:
+def _nobody(channel: str, data: bytes) -> bool:
     """Is whom messages are for before anybody receives."""
+    return False
 
 
 def _abort(client: Client) -> None:
     """Ends TCP, whatever is still to be sent: nats-py waits for that as long as it takes."""
+    reading: Any = client._reading_task
+    if reading is not None:
+        reading.cancel()
     writer: Any = getattr(client._transport, "_io_writer", None)
     if writer is not None:
         writer.transport.abort()

@@ -70,14 +70,19 @@ class Outgoing:
     def settle(self, parcel: Parcel, why_not: str | None = None) -> None:
         """Tells who waits for what `take` gave that the engine has it, or why not."""
         self._size -= parcel.cost
-        if parcel.taken.done():
-            return
-        if why_not is None:
-            parcel.taken.set_result(None)
-        else:
-            parcel.taken.set_exception(BrokerUnavailable(why_not))
+        settle(parcel.taken, why_not)
 
     def fail(self, why: str) -> None:
         """Gives up all that wait."""
         while self._waiting:
             self.settle(self._waiting.popleft(), why)
+
+
+def settle(future: asyncio.Future[None], why_not: str | None) -> None:
+    """Tells who waits that it is done, or why not; nobody may wait any more."""
+    if future.done():
+        return
+    if why_not is None:
+        future.set_result(None)
+    else:
+        future.set_exception(BrokerUnavailable(why_not))

@@ -10,7 +10,6 @@ There are two connections, as one that is subscribed cannot publish (RESP2). Bot
 
 import asyncio
 import secrets
-from collections.abc import Callable
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -21,20 +20,20 @@ from redis.exceptions import ReadOnlyError, ResponseError
 
 from fastws.closing import CloseCode
 from fastws.errors import BrokerUnavailable, ProtocolError
+from fastws.rooms.brokers.engine import Take
 from fastws.rooms.brokers.numbering import VERSION, EnginePosition, new_epoch
-from fastws.rooms.brokers.outgoing import ITEM_COST, Parcel
+from fastws.rooms.brokers.outgoing import Parcel
 
-# Seconds for which Redis remembers the number of a channel to which nobody publishes.
+# Seconds for which Redis remembers the number of a channel to which nobody publishes, or half of
+# it: to say so with each message would double what goes to its disk and its replicas.
 REMEMBER = 24 * 60 * 60
-# Bytes that are received before others get their turn; each message counts `ITEM_COST` more.
-TURN_SIZE = 128 * 1024
 # Redis' limit for one argument (proto-max-bulk-len, as it is by default), less our header.
 MAX_SIZE = 512 * 1024 * 1024 - 256
 
 # KEYS: the channel of each message, which is also the key of its counter. ARGV: the payloads, then
 # an epoch for channels that have none, and how long to remember.
 SCRIPT = b"""
-local epoch, remember = ARGV[#KEYS + 1], ARGV[#KEYS + 2]
+local epoch, remember = ARGV[#KEYS + 1], tonumber(ARGV[#KEYS + 2])
 for i, channel in ipairs(KEYS) do
   local number = redis.call('HINCRBY', channel, 'number', 1)
   local its_epoch = redis.call('HGET', channel, 'epoch')
@@ -42,14 +41,16 @@ for i, channel in ipairs(KEYS) do
     its_epoch = epoch
     redis.call('HSET', channel, 'epoch', epoch)
   end
-  redis.call('EXPIRE', channel, remember)
+  if redis.call('TTL', channel) < remember / 2 then
+    redis.call('EXPIRE', channel, remember)
+  end
   redis.call('PUBLISH', channel, '%b ' .. its_epoch .. ' ' .. number .. ' ' .. ARGV[i])
 end
 """ % (VERSION,)
 
 
 class RedisEngine:
-    """A connection to Redis; see `fastws.rooms.brokers.remote.Engine`.
+    """A connection to Redis; see `fastws.rooms.brokers.engine.Engine`.
 
     Args:
         url: ``redis://``, ``rediss://`` (TLS) or ``unix://``, with what redis-py reads from it.
@@ -102,20 +103,15 @@ class RedisEngine:
 
     # The connection that is subscribed.
 
-    async def receive(self, take: Callable[[str, bytes], None]) -> NoReturn:
+    async def receive(self, take: Take) -> NoReturn:
         """See `Engine`."""
-        size = 0
         while True:
+            # What is here already is read without a turn of the loop.
             reply: Any = await self._subscriber.read_response(disconnect_on_error=False)
             match reply:
                 case [b"message", name, data]:
                     channel = self._channels.get(name)
-                    if channel is not None:
-                        take(channel, data)
-                    size += len(data) + ITEM_COST
-                    if size >= TURN_SIZE:
-                        # What is here already is read without a turn of the loop.
-                        size = 0
+                    if channel is not None and take(channel, data):
                         await asyncio.sleep(0)
                 # What is subscribed to nothing is answered as any other connection.
                 case [b"pong", token] | (bytes() as token):

@@ -1,7 +1,7 @@
 """A broker whose engine is another process: kept connected, and honest about when it is not.
 
 One task sees to everything. It connects, subscribes, and then gives the engine what is wished and
-what is published, in turns: first the subscriptions, and once the engine knows them the messages.
+what is published, in turns: the subscriptions, and once the engine knows them the messages.
 So what is published after a join comes to who has joined. Now and then it asks for a sign of life.
 Another task receives. When one of them fails, whatever the reason, all of it is done again, after a
 pause.
@@ -12,14 +12,15 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn
 
 from fastws.errors import BrokerUnavailable
 from fastws.limits import Limits
 from fastws.rooms.brokers import numbering
 from fastws.rooms.brokers.base import Receiver
-from fastws.rooms.brokers.numbering import Position, Positions
-from fastws.rooms.brokers.outgoing import Outgoing, Parcel
+from fastws.rooms.brokers.engine import Engine
+from fastws.rooms.brokers.numbering import Positions
+from fastws.rooms.brokers.outgoing import ITEM_COST, Outgoing, Parcel, settle
 from fastws.rooms.brokers.wishes import Wishes
 
 logger = logging.getLogger("fastws.rooms")
@@ -30,46 +31,8 @@ FIRST_PAUSE = 0.05
 LAST_PAUSE = 2.0
 # A connection that has held for so many seconds is no failed attempt.
 STEADY = 5.0
-
-
-class Engine(Protocol):
-    """One connection to an engine, which can be made again and again.
-
-    What fails raises, whatever it is; then `close` is called. All of it is cancelled at any time.
-
-    Attributes:
-        name: where it is, for logs; without passwords.
-    """
-
-    name: str
-
-    def position(self) -> Position:
-        """Gives a position at the start of a channel."""
-
-    async def connect(self) -> None:
-        """Connects."""
-
-    async def receive(self, take: Callable[[str, bytes], None]) -> NoReturn:
-        """Gives what comes, for as long as there is a connection."""
-
-    async def change(self, subscribe: list[str], unsubscribe: list[str]) -> None:
-        """Changes the subscriptions; returns when the engine knows."""
-
-    async def send(self, batch: list[Parcel]) -> None:
-        """Publishes messages in their order; returns when the engine has them.
-
-        Raises:
-            BrokerUnavailable: the engine refuses; the connection is as good as before.
-        """
-
-    async def ask(self) -> None:
-        """Returns when the engine has answered."""
-
-    async def close(self) -> None:
-        """Ends the connection, if there is one; neither raises nor waits for the engine."""
-
-    def check_size(self, payload: bytes) -> None:
-        """Raises a ProtocolError for a message that is larger than the engine takes."""
+# Bytes that are received before others get their turn, such as members who are to send them.
+TURN_SIZE = 128 * 1024
 
 
 class RemoteBroker:
@@ -79,6 +42,8 @@ class RemoteBroker:
         engine: the connection.
         limits: `broker_timeout` and `max_broker_queue` count.
     """
+
+    local = False
 
     def __init__(self, engine: Engine, limits: Limits | None = None) -> None:
         limits = limits or Limits()
@@ -91,19 +56,23 @@ class RemoteBroker:
         self._positions = Positions(engine.position)
         # Channels of which something may have been lost.
         self._missed: set[str] = set()
+        # Done when the engine knows what was wished before.
+        self._settling: list[asyncio.Future[None]] = []
         self._work = asyncio.Event()
         self._tried = asyncio.Event()
         self._task: asyncio.Task[NoReturn] | None = None
+        self._since_turn = 0
         # When the engine is asked for a sign of life, in the loop's time.
         self._ask_at = 0.0
-        self._why = "it has not been started"
+        self._why = "it has not been started (the lifespan of the app does that)"
 
     # See Broker.
 
     async def start(self) -> None:
         """See `Broker`; waits for one attempt."""
         if self._task is None:
-            self._tried.clear()
+            # Of this loop: before there may have been another.
+            self._work, self._tried = asyncio.Event(), asyncio.Event()
             self._task = asyncio.create_task(self._run())
             await self._tried.wait()
 
@@ -129,6 +98,15 @@ class RemoteBroker:
         self._wishes.discard(channel)
         self._missed.discard(channel)
         self._work.set()
+
+    async def settled(self) -> None:
+        """See `Broker`."""
+        if not self.connected:
+            raise BrokerUnavailable(self._complaint())
+        known = asyncio.get_running_loop().create_future()
+        self._settling.append(known)
+        self._work.set()
+        await known
 
     async def publish(self, channel: str, payload: bytes) -> None:
         """See `Broker`."""
@@ -156,7 +134,6 @@ class RemoteBroker:
                     logger.warning("the broker is not connected to %s: %s", self._engine.name, why)
                 self._disconnected(why)
             finally:
-                self.connected = False
                 self._tried.set()
                 await self._engine.close()
             if loop.time() - began > STEADY:
@@ -177,11 +154,13 @@ class RemoteBroker:
             while self._wishes:
                 await self._tell_wishes()
             self._connected()
-            while True:
-                await self._wait_for_work()
-                await self._tell_wishes()
-                while batch := self._outgoing.take():
-                    await self._send(batch)
+            try:
+                while True:
+                    await self._wait_for_work()
+                    await self._give(self._outgoing.take())
+            finally:
+                # Before anybody runs who has got an error.
+                self.connected = False
 
     async def _wait_for_work(self) -> None:
         """Waits for something to do; asks for a sign of life if it is time to."""
@@ -198,19 +177,21 @@ class RemoteBroker:
     def _connected(self) -> None:
         logger.info("the broker is connected to %s", self._engine.name)
         self.connected = True
-        self._why = ""
+        self._why = "the connection has failed"
         self._tried.set()
         # Not before: who asks what was lost, elsewhere, misses nothing from now on.
         missed, self._missed = self._missed, set()
         for channel in missed:
             if channel in self._wishes and self.receiver is not None:
-                self.receiver.on_gap(channel, None)
+                _go_on(self.receiver.on_gap, channel, None)
 
     def _disconnected(self, why: str) -> None:
-        self.connected = False
         self._why = why
         self._missed.update(self._wishes)
         self._outgoing.fail(self._complaint())
+        for known in self._settling:
+            settle(known, self._complaint())
+        self._settling.clear()
 
     def _complaint(self) -> str:
         return f"{self._engine.name} is out of reach: {self._why}"
@@ -218,21 +199,30 @@ class RemoteBroker:
     # Both ways.
 
     async def _tell_wishes(self) -> None:
-        if not self._wishes:
-            return
-        subscribe, unsubscribe = self._wishes.take()
-        for channel in unsubscribe:
-            self._positions.forget(channel)
-        async with asyncio.timeout(self._timeout):
-            await self._engine.change(subscribe, unsubscribe)
-
-    async def _send(self, batch: list[Parcel]) -> None:
+        settling, self._settling = self._settling, []
         why_not: str | None = f"{self._engine.name} has not answered"
         try:
-            # Those from before the messages, not those that go on coming.
+            if self._wishes:
+                subscribe, unsubscribe = self._wishes.take()
+                for channel in unsubscribe:
+                    self._positions.forget(channel)
+                async with asyncio.timeout(self._timeout):
+                    await self._engine.change(subscribe, unsubscribe)
+            why_not = None
+        finally:
+            for known in settling:
+                settle(known, why_not)
+
+    async def _give(self, batch: list[Parcel]) -> None:
+        """Tells the engine what is wished, then what was published before or meanwhile."""
+        why_not: str | None = f"{self._engine.name} has not answered"
+        try:
             await self._tell_wishes()
-            async with asyncio.timeout(self._timeout):
-                await self._engine.send(batch)
+            if batch:
+                async with asyncio.timeout(self._timeout):
+                    await self._engine.send(batch)
+                # There may be more than goes at once.
+                self._work.set()
             why_not = None
         except BrokerUnavailable as error:
             why_not = str(error)
@@ -240,21 +230,33 @@ class RemoteBroker:
             for parcel in batch:
                 self._outgoing.settle(parcel, why_not)
 
-    def _take(self, channel: str, data: bytes) -> None:
+    def _take(self, channel: str, data: bytes) -> bool:
         """Takes what has come; whatever that is, it goes on."""
-        if self.receiver is None or channel not in self._wishes:
+        if self.receiver is not None and channel in self._wishes:
+            _go_on(self._tell, self.receiver, channel, data)
+        self._since_turn += len(data) + ITEM_COST
+        if self._since_turn < TURN_SIZE:
+            return False
+        self._since_turn = 0
+        return True
+
+    def _tell(self, receiver: Receiver, channel: str, data: bytes) -> None:
+        message = numbering.read(data)
+        if message is None:
+            receiver.on_foreign(channel)
             return
-        try:
-            message = numbering.read(data)
-            if message is None:
-                self.receiver.on_foreign(channel)
-                return
-            lost = self._positions.advance(channel, message)
-            if lost != 0:
-                self.receiver.on_gap(channel, lost)
-            self.receiver.on_message(channel, message.payload)
-        except Exception:
-            logger.exception("a message to %a failed", channel)
+        lost = self._positions.advance(channel, message)
+        if lost != 0:
+            receiver.on_gap(channel, lost)
+        receiver.on_message(channel, message.payload)
+
+
+def _go_on(tell: Callable[..., None], *args: Any) -> None:
+    """Tells a receiver; its faults are its own."""
+    try:
+        tell(*args)
+    except Exception:
+        logger.exception("what a broker has told could not be dealt with")
 
 
 def _explain(error: BaseException) -> str:

@@ -1,13 +1,11 @@
 """Engines for the tests of brokers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from tests.rooms.brokers.engines import Engine, NatsServer, RedisServer
-
-ENGINES: dict[str, Callable[[ExitStack], Engine]] = {"redis": RedisServer, "nats": NatsServer}
+from tests.rooms.brokers.engines import ENGINES, Engine, NatsServer, RedisServer
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -66,14 +67,16 @@ class _Program:
             self.process = None
 
     def pause(self) -> None:
-        self._signal(signal.SIGSTOP)
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGSTOP)
+        # The kernel stops one thread after the other, in its own time.
+        threads = Path(f"/proc/{self.process.pid}/task")
+        while any(" T " not in (thread / "stat").read_text() for thread in threads.iterdir()):
+            pass
 
     def resume(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, signum: int) -> None:
         assert self.process is not None
-        os.kill(self.process.pid, signum)
+        os.kill(self.process.pid, signal.SIGCONT)
 
 
 class RedisServer(_Program):
@@ -163,6 +166,9 @@ class NatsServer(_Program):
 
     def name_of(self, channel: str) -> str:
         return f"fastws.{channel}"
+
+
+ENGINES: dict[str, Callable[[ExitStack], Engine]] = {"redis": RedisServer, "nats": NatsServer}
 
 
 def _after(what: str, output: str) -> str:

@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 
 from fastws.errors import BrokerUnavailable, ProtocolError
+from fastws.limits import Limits
+from fastws.rooms import Member, Rooms, broker_at
 from fastws.rooms.brokers.numbering import Numbered, write
 from tests.rooms.brokers.engines import Engine, NatsServer, RedisServer
 from tests.rooms.brokers.told import made, started
+from tests.rooms.test_member import Wire
 from tests.server.serving import until
 
 
@@ -18,6 +21,22 @@ async def test_each_process_gets_a_message_once(engine: Engine) -> None:
         await two.publish("a", b"2")
         for receiver in (told, other):
             await receiver.have(("a", b"1"), ("a", b"2"))
+
+
+async def test_once_it_is_settled_nothing_is_missed(engine: Engine) -> None:
+    async with started(engine.url) as (one, told), started(engine.url) as (two, _):
+        channels = [str(i) for i in range(50)]
+        for channel in channels:
+            one.subscribe(channel)
+            await one.settled()
+            await two.publish(channel, b"x")
+        await until(lambda: len(told.messages) == 50)
+        await asyncio.gather(one.settled(), one.settled())
+        engine.kill()
+        await until(lambda: not one.connected)
+        one.subscribe("late")
+        with pytest.raises(BrokerUnavailable):
+            await one.settled()
 
 
 async def test_the_engine_is_asked_only_for_what_has_members(engine: Engine) -> None:
@@ -82,6 +101,22 @@ async def test_foreign_bytes_are_counted_and_skipped(engine: Engine, data: bytes
         await told.have(("a", b"1"))
         assert (told.foreign, told.gaps) == (["a"], [])
         assert broker.connected
+
+
+async def test_a_burst_makes_nobody_slow(engine: Engine) -> None:
+    """Members on other servers have tasks that send; those need turns of the loop."""
+    rooms, wire = Rooms(broker_at(engine.url)), Wire()
+    await rooms.start()
+    member = Member(wire, limits=Limits(max_outbox_messages=1000))
+    rooms.join(member, "room")
+    await rooms.settled()
+    async with started(engine.url) as (broker, _):
+        payload = b"\x91\xa1x"  # an envelope, as short as it gets
+        await asyncio.gather(*(broker.publish("room", payload) for _ in range(5000)))
+        await rooms.publish("room", "end")
+        await until(lambda: wire.sent[-1:] == ["end"] or member.ended)
+    assert len(wire.sent) == 5001
+    await rooms.stop()
 
 
 async def test_a_receiver_that_fails_costs_one_message(

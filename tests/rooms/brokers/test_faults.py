@@ -8,8 +8,7 @@ import pytest
 
 from fastws.errors import BrokerUnavailable
 from fastws.rooms.brokers import Broker
-from tests.rooms.brokers.conftest import ENGINES
-from tests.rooms.brokers.engines import Engine, RedisServer
+from tests.rooms.brokers.engines import ENGINES, Engine, RedisServer
 from tests.rooms.brokers.told import Told, made, started
 from tests.server.serving import until
 
@@ -194,6 +193,11 @@ async def test_stopping_during_everything(engine: Engine, seed: int) -> None:
                 broker.unsubscribe(str(choose.randrange(9)))
             await asyncio.sleep(0)
 
+    async def settle() -> None:
+        with suppress(BrokerUnavailable):
+            while True:
+                await broker.settled()
+
     async def turns() -> None:
         for _ in range(choose.randrange(100)):
             await asyncio.sleep(0)
@@ -202,9 +206,14 @@ async def test_stopping_during_everything(engine: Engine, seed: int) -> None:
     starting = asyncio.create_task(broker.start())
     await turns()
     tasks = [asyncio.create_task(publish()) for _ in range(20)]
+    tasks += [asyncio.create_task(settle()) for _ in range(3)]
     joining = asyncio.create_task(join_and_leave())
     await turns()
-    choose.choice([engine.kill, engine.pause, lambda: None, lambda: None])()
+    match choose.randrange(4):
+        case 0:
+            engine.kill()
+        case 1:
+            engine.pause()
     await turns()
     async with asyncio.timeout(5):
         await broker.stop()

@@ -1,0 +1,56 @@
+"""Numbers on messages, and the holes in them."""
+
+import pytest
+
+from fastws.rooms.brokers import numbering
+from fastws.rooms.brokers.numbering import (
+    EnginePosition,
+    Numbered,
+    Numbering,
+    Position,
+    PublisherPosition,
+    read,
+    write,
+)
+
+
+@pytest.mark.parametrize("payload", [b"", b" ", b"a b  c\x00", b"1 e 2 x"])
+def test_what_is_written_is_read(payload: bytes) -> None:
+    message = Numbered(b"epoch", 2**63 - 1, payload)
+    assert read(write(message)) == message
+
+
+def advance(position: Position, *numbers: tuple[bytes, int]) -> list[int | None]:
+    return [position.advance(Numbered(epoch, number, b"")) for epoch, number in numbers]
+
+
+def test_one_epoch_for_all() -> None:
+    steps = [(b"e", 5), (b"e", 6), (b"e", 9), (b"e", 9), (b"f", 1), (b"f", 2), (b"e", 10)]
+    assert advance(EnginePosition(), *steps) == [0, 0, 2, None, None, 0, None]
+
+
+def test_an_epoch_for_each_who_publishes() -> None:
+    steps = [(b"e", 5), (b"f", 7), (b"e", 6), (b"f", 9), (b"e", 6), (b"g", 1), (b"e", 7)]
+    assert advance(PublisherPosition(), *steps) == [0, 0, 0, 1, None, 0, 0]
+
+
+def test_each_channel_is_counted_under_an_epoch_of_its_own() -> None:
+    counting = Numbering()
+    messages = [counting.number(channel, b"") for channel in ("a", "b", "a", "a")]
+    assert [message.number for message in messages] == [1, 1, 2, 3]
+    assert len({message.epoch for message in messages}) == 2
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numbering, "MAX_COUNTERS", 3)
+    counting = Numbering()
+    first = counting.number("a", b"")
+    for channel in "bcd":
+        counting.number(channel, b"")
+    again = counting.number("a", b"")
+    assert again.number == 1
+    assert again.epoch != first.epoch
+    position = PublisherPosition()
+    advance(position, (b"a", 1), (b"b", 1), (b"c", 1), (b"d", 1))
+    # Forgotten, and so nobody knows that it has lost one.
+    assert advance(position, (b"a", 3), (b"d", 3)) == [0, 1]
