@@ -83,7 +83,7 @@ profile: $(BUILT) $(VENV)/.bench ## draw a flame graph of the server under load 
 
 .PHONY: loadtest
 loadtest: $(BUILT) $(VENV)/.load ## load a server of ours, or URL, by locust [URL=ws://... SHAPE=steps ARGS=...]
-	$(PY) -m loadtest $(if $(URL),--url $(URL)) $(if $(SHAPE),--shape $(SHAPE)) $(ARGS)
+	$(PY) -m loadtest $(if $(URL),--url '$(URL)') $(if $(SHAPE),--shape $(SHAPE)) $(ARGS)
 
 .PHONY: loadtest-ceiling
 loadtest-ceiling: $(BUILT) $(VENV)/.load ## measure what one process of the load generator can do [ARGS=...]
