@@ -1,4 +1,4 @@
-"""A real nginx with the configuration of the README, in front of a server on a unix socket."""
+"""A real nginx in front of servers on unix sockets, with the README's block or a whole site."""
 
 import os
 import re
@@ -27,10 +27,7 @@ http {{
     fastcgi_temp_path {directory}/fastcgi;
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
-        {location}
-    }}
+    {inside}
 }}
 """
 
@@ -52,23 +49,30 @@ def nginx(upstream: Path, directory: Path) -> Iterator[tuple[str, int]]:
         upstream: the unix socket of the server behind it.
         directory: for its files; its log is ``nginx.log`` there.
     """
-    assert NGINX is not None, "there is no nginx"
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host, port = listener.getsockname()
-        file = directory / "nginx.conf"
-        file.write_text(
-            CONFIGURATION.format(directory=directory, port=port, location=location(upstream))
-        )
-        process = subprocess.Popen(
-            [NGINX, "-p", directory, "-c", file, "-e", directory / "nginx.log"],
-            # The way in which one nginx hands its sockets over to the next: so this one listens
-            # already, and nobody has to wait for it.
-            env={**os.environ, "NGINX": f"{listener.fileno()};"},
-            pass_fds=[listener.fileno()],
-            stdin=subprocess.DEVNULL,
-        )
+        server = f"server {{ listen {host}:{port}; {location(upstream)} }}"
+        with running(server, directory, listener):
+            yield host, port
+
+
+@contextmanager
+def running(inside: str, directory: Path, *listeners: socket.socket) -> Iterator[None]:
+    """Runs nginx with what is inside of ``http``, and what its servers listen on."""
+    assert NGINX is not None, "there is no nginx"
+    file = directory / "nginx.conf"
+    file.write_text(CONFIGURATION.format(directory=directory, inside=inside))
+    fds = [listener.fileno() for listener in listeners]
+    process = subprocess.Popen(
+        [NGINX, "-p", directory, "-c", file, "-e", directory / "nginx.log"],
+        # The way in which one nginx hands its sockets over to the next: so this one listens
+        # already, and nobody has to wait for it.
+        env={**os.environ, "NGINX": "".join(f"{fd};" for fd in fds)},
+        pass_fds=fds,
+        stdin=subprocess.DEVNULL,
+    )
     try:
-        yield host, port
+        yield
         assert process.poll() is None, (directory / "nginx.log").read_text()
     finally:
         process.terminate()
