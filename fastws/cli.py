@@ -1,4 +1,7 @@
-"""`fastws run MODULE:APP`: uvicorn with our protocol classes, our defaults and our limits."""
+"""`fastws run MODULE:APP`: uvicorn with our protocol classes, our defaults and our limits.
+
+`fastws check-deploy`: which limit of the machine stops connections first.
+"""
 
 import argparse
 import inspect
@@ -15,6 +18,7 @@ from typing import Any, NoReturn
 import msgspec
 import uvicorn
 
+from fastws.deployment import bounds, report
 from fastws.limits import Limits
 
 CHAT = "fastws.examples.chat:app"
@@ -107,7 +111,8 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command line."""
     options = vars(_parser().parse_args(argv))
-    del options["command"]
+    if options.pop("command") == "check-deploy":
+        _check_deploy(options.get("connections", 0))
     given = {name: options.pop(name) for name in _limit_names() if name in options}
     sys.path.insert(0, options.pop("app_dir"))
     if "env_file" in options:
@@ -117,10 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if "broker" in options:
         os.environ["FASTWS_BROKER"] = options.pop("broker")
     _check_broker_url(os.environ.get("FASTWS_BROKER", "memory://"))
-    try:
-        limits = Limits.read(os.environ)
-    except ValueError as error:
-        _fail(str(error))
+    limits = _limits()
     # Only now: with a wrong limit in the environment, the server cannot be imported.
     from fastws.server.config import DEFAULTS, graceful_timeout
 
@@ -158,6 +160,16 @@ def _parser() -> argparse.ArgumentParser:
         for flag, details in options.items():
             group.add_argument(flag, **details)
     _add_limits(run.add_argument_group("limits", LIMITS))
+    check = commands.add_parser(
+        "check-deploy",
+        help="say which limit of this machine stops connections first",
+        description="Reads the limits of this machine, of fastws and of nginx as they run, and "
+        "says how many connections each allows, the lowest first. As root it sees all of nginx.",
+        argument_default=argparse.SUPPRESS,
+    )
+    check.add_argument(
+        "--connections", type=int, metavar="N", help="exit code 1 if fewer than these are allowed"
+    )
     return parser
 
 
@@ -188,6 +200,13 @@ def _limit(name: str) -> Callable[[str], str]:
     return check
 
 
+def _limits() -> Limits:
+    try:
+        return Limits.read(os.environ)
+    except ValueError as error:
+        _fail(str(error))
+
+
 def _limit_names() -> tuple[str, ...]:
     return Limits.__struct_fields__
 
@@ -203,6 +222,12 @@ def _load_env_file(path: str) -> None:
         _fail("--env-file needs another package: pip install python-dotenv")
     if not load_dotenv(path):
         _fail(f"--env-file: nothing to read in {path}")
+
+
+def _check_deploy(connections: int) -> NoReturn:
+    found = sorted(bounds(_limits()))
+    sys.stdout.write(report(found))
+    sys.exit(int(found[0].connections < connections))
 
 
 def _check_app(target: str) -> Any:

@@ -23,7 +23,8 @@ ARROWS = {
     "rooms": BASE,
     "app": BASE | {"rooms"},
     "testing": BASE | {"wire", "server", "client", "rooms", "app"},
-    "cli": BASE | {"server", "rooms"},
+    "deployment": BASE,
+    "cli": BASE | {"server", "rooms", "deployment"},
     "__init__": BASE | {"wire", "client", "rooms", "app"},
     # The package's own name is what users import, so the examples may, and nothing below.
     "examples": {"__init__", "app"},
