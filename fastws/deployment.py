@@ -92,9 +92,9 @@ def _open_files(process: Path) -> int:
 def _files_of_servers(servers: list[Path]) -> Iterator[Bound]:
     remedy = "systemd: LimitNOFILE=N; in a shell: ulimit -n N"
     if not servers:
-        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        text = f"open files {files:,} of a process from here (fastws is not running)"
-        yield Bound(max(0, files - OTHER_FILES), text, remedy)
+        own = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        text = f"open files {own:,} of a process from here (fastws is not running)"
+        yield Bound(max(0, own - OTHER_FILES), text, remedy)
         return
     files = [_open_files(process) for process in servers]
     text = f"open files {min(files):,}, {len(files)} of fastws"

@@ -154,12 +154,14 @@ def test_the_first_may_have_any_size_and_counts() -> None:
     assert box.put("small", 0)
 
 
-def test_the_first_has_its_key_too() -> None:
-    for policy, waiting in (("latest-by-key", ["new"]), ("drop-oldest", ["old", "new"])):
-        box = outbox(policy)
-        box.put_first("old", 1, "key")
-        assert box.put("new", 1, "key")
-        assert drain(box) == waiting
+@pytest.mark.parametrize(
+    ("policy", "waiting"), [("latest-by-key", ["new"]), ("drop-oldest", ["old", "new"])]
+)
+def test_the_first_has_its_key_too(policy: Policy, waiting: list[str]) -> None:
+    box = outbox(policy)
+    box.put_first("old", 1, "key")
+    assert box.put("new", 1, "key")
+    assert drain(box) == waiting
 
 
 def test_drop_oldest_keeps_the_end() -> None:
