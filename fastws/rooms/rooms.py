@@ -231,12 +231,16 @@ class Rooms:
 
     def _encode_for(self, groups: _Groups, message: Any) -> dict[str, str | bytes]:
         """Gives what each codec makes of a message, of all that members have."""
-        codecs = {} if self.broker.local else self.codecs.copy()
+        encoded: dict[str, str | bytes] = {}
         for group in groups.values():
             if group.codec is None:
                 raise TypeError(f"a member without a codec cannot get a {type(message).__name__}")
-            codecs[group.codec.subprotocol] = group.codec
-        return {name: codec.encode(message) for name, codec in codecs.items()}
+            if group.codec.subprotocol not in encoded:
+                encoded[group.codec.subprotocol] = group.codec.encode(message)
+        if not self.broker.local:
+            for name in self.codecs.keys() - encoded.keys():
+                encoded[name] = self.codecs[name].encode(message)
+        return encoded
 
     async def _give_turn(self) -> None:
         """Lets those send who are to, so that a burst does not make them seem to be behind."""
