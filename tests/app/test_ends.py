@@ -419,7 +419,8 @@ async def test_a_loop_that_goes_on_after_the_end_holds_up_nobody(what: str, run:
                 async for _ in ws:
                     pass
             case "send":
-                await ws.send("x")
+                # Large, since uvicorn's send does not wait before the kernel has taken some MB.
+                await ws.send("x" * 10_000)
             case "events":
                 async for _ in ws.events():
                     pass
