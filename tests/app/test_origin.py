@@ -53,6 +53,7 @@ def passes(
         ("http://127.0.0.1:8000", "127.0.0.1:8000", "ws"),
         ("http://[::1]:8000", "[::1]:8000", "ws"),
         ("http://[0:0::1]", "[::1]", "ws"),
+        ("http://localhost:65535", "localhost:65535", "ws"),
         ("http://web_1:8000", "web_1:8000", "ws"),
     ],
 )
@@ -183,6 +184,8 @@ def test_several_origins_do_not_pass_whatever_they_are() -> None:
         "a b",
         "example.com\t",
         "[::1",
+        "[1:2]",
+        "example.com:65536",
     ],
 )
 def test_a_host_that_is_none_is_nobodys_origin(host: str) -> None:
@@ -197,6 +200,16 @@ def test_without_exactly_one_host_there_is_no_own_origin() -> None:
     for hosts in ([], [host, host]):
         with pytest.raises(HandshakeError):
             OWN.check(Headers([origin, COOKIE, *hosts]), "wss")
+
+
+def test_addresses_that_differ_at_the_end_are_different() -> None:
+    assert not passes(OWN, "https://[::2]", host="[::1]")
+
+
+def test_that_the_origin_is_missing_is_said() -> None:
+    with pytest.raises(HandshakeError) as caught:
+        OWN.check(Headers([(b"host", b"example.com"), COOKIE]), "wss")
+    assert caught.value.reason == "the Origin header is missing"
 
 
 def test_a_missing_origin_with_cookies_is_refused_unless_allowed() -> None:
@@ -242,8 +255,13 @@ def test_without_it_nothing_is_unless_origins_are_given(
 
 def test_a_proxy_that_hides_tls_is_named_in_the_reason() -> None:
     headers = Headers([(b"host", b"example.com"), (b"origin", b"https://example.com"), COOKIE])
-    with pytest.raises(HandshakeError, match="X-Forwarded-Proto"):
+    with pytest.raises(HandshakeError, match="X-Forwarded-Proto") as caught:
         OWN.check(headers, "ws")
+    assert caught.value.status == 403
+    headers = Headers([(b"host", b"example.com"), (b"origin", b"https://evil.com"), COOKIE])
+    for scheme in ("ws", "wss"):
+        with pytest.raises(HandshakeError, match="of this origin are not allowed"):
+            OWN.check(headers, scheme)
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,25 @@ def test_a_fault_is_refused_by_the_name_of_its_parameter(
     assert f"parameter {parameter} " in error.reason
 
 
+def test_what_is_wrong_is_said() -> None:
+    for query, reason in (
+        (b"name=Ada", "user_id is missing"),
+        (b"user_id=7&user_id=7", "user_id is there more than once"),
+        (b"user_id=%ff", "user_id is not percent-encoded UTF-8"),
+        (b"user_id=x", "user_id is not valid: Expected `int`, got `str`"),
+    ):
+        assert refusal(query, Connect).reason == f"the query parameter {reason}"
+
+
+class Few(msgspec.Struct):
+    ids: Annotated[list[int], msgspec.Meta(max_length=2)]
+
+
+def test_a_list_may_have_bounds() -> None:
+    assert parse_query(b"ids=1&ids=2", Few).ids == [1, 2]
+    assert refusal(b"ids=1&ids=2&ids=3", Few).fields == {"parameter": "ids"}
+
+
 @pytest.mark.parametrize("query", [b"b=1", b"a=1&quokka=2", b"quokka", b"%zz=1", b"a%00=1"])
 def test_unknown_parameters_may_be_forbidden(query: bytes) -> None:
     assert refusal(query, Strict).fields == {}
@@ -187,6 +206,10 @@ class Matrix(msgspec.Struct):
     rows: list[list[int]] = []
 
 
+class Pair(msgspec.Struct):
+    rows: tuple[int, list[int]] = (0, [])
+
+
 class Mapped(msgspec.Struct):
     data: dict[str, int] = {}
 
@@ -199,7 +222,7 @@ class Array(msgspec.Struct, array_like=True):
     a: int = 0
 
 
-@pytest.mark.parametrize("kind", [Nested, Matrix, Mapped, Objects, Array, dict, int])
+@pytest.mark.parametrize("kind", [Nested, Matrix, Pair, Mapped, Objects, Array, dict, int])
 def test_what_a_query_cannot_hold_is_a_bug_of_ours(kind: Any) -> None:
     with pytest.raises(TypeError):
         parse_query(b"", kind)
