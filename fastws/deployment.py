@@ -12,9 +12,9 @@ from fastws.limits import KIB, Limits
 
 # Open files of a process that are no connections: logs, the loop's own, a broker's.
 OTHER_FILES = 64
-# An idle connection: an App takes 11 KiB for it, a bare ASGI app 6 (make bench, memory); the kernel
+# An idle connection: an App takes 8 KiB for it, a bare ASGI app 6 (make bench, memory); the kernel
 # in its slabs: TCP sock 2,368 bytes, inode 832, dentry and file 192 each, epoll 128.
-SERVER_MEMORY, KERNEL_MEMORY = 12 * KIB, 4 * KIB
+SERVER_MEMORY, KERNEL_MEMORY = 8 * KIB, 4 * KIB
 # nginx takes 18 KiB and two sockets for each, and the server the second one's other end.
 PROXIED_MEMORY = SERVER_MEMORY + 18 * KIB + 3 * KERNEL_MEMORY
 PROXIED_FILES = 3

@@ -50,7 +50,7 @@ def connections(found: list[Bound], limit: str) -> int:
 def test_what_the_kernel_allows(machine: Path) -> None:
     found = list(bounds(Limits(), machine))
     assert connections(found, "fs.file-max") == 90_000
-    assert connections(found, "memory 1,000 MiB") == 64_000
+    assert connections(found, "memory 1,000 MiB") == 85_333
     assert not any("nginx" in bound.limit or "conntrack" in bound.limit for bound in found)
 
 
@@ -90,7 +90,7 @@ def test_behind_nginx_each_takes_more(machine: Path, monkeypatch: pytest.MonkeyP
     assert connections(found, "open files 1,064, 2 of nginx") == 1000
     assert connections(found, "worker_connections 700, 2 of nginx") == 700
     assert connections(found, "fs.file-max") == 30_000
-    assert connections(found, "memory") == 1024_000 // 42
+    assert connections(found, "memory") == 1024_000 // 38
 
 
 def test_fewer_files_than_the_process_needs_itself(machine: Path) -> None:

@@ -1,8 +1,6 @@
 """How many connections there may be: in all, from one client address, and of one user."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from ipaddress import IPv6Address
 
 from fastws.errors import HandshakeError
@@ -31,9 +29,8 @@ class Admission:
         self.clients: Counter[str] = Counter()
         self.users: Counter[str] = Counter()
 
-    @contextmanager
-    def admit(self, client: tuple[str, int] | None) -> Iterator[None]:
-        """Counts a connection while the block runs.
+    def admit(self, client: tuple[str, int] | None) -> None:
+        """Counts a connection, until `dismiss`.
 
         Args:
             client: its address, as the server says. With uvicorn that is what a trusted proxy
@@ -48,13 +45,16 @@ class Admission:
         limit = self._limits.max_connections
         if limit is not None and self.total >= limit:
             raise HandshakeError(503, "too many connections", RETRY_AFTER)
-        host = None if client is None else _network(client[0])
-        with _counted(self.clients, host, self._limits.max_connections_per_client, "address"):
-            self.total += 1
-            try:
-                yield
-            finally:
-                self.total -= 1
+        if client is not None:
+            host = _network(client[0])
+            _enter(self.clients, host, self._limits.max_connections_per_client, "address")
+        self.total += 1
+
+    def dismiss(self, client: tuple[str, int] | None) -> None:
+        """Ends what `admit` has begun."""
+        self.total -= 1
+        if client is not None:
+            _leave(self.clients, _network(client[0]))
 
     def enter(self, user: str) -> None:
         """Counts a connection for its user, until `leave`.
@@ -91,17 +91,3 @@ def _leave(counts: Counter[str], key: str) -> None:
     counts[key] -= 1
     if not counts[key]:
         del counts[key]
-
-
-@contextmanager
-def _counted(
-    counts: Counter[str], key: str | None, limit: int | None, whose: str
-) -> Iterator[None]:
-    if key is None:
-        yield
-        return
-    _enter(counts, key, limit, whose)
-    try:
-        yield
-    finally:
-        _leave(counts, key)

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -229,12 +229,18 @@ class App:
         )
         ws.path_params, ws.admission = params, route.admission
         ws.count_for(self.metrics.counters)
-        # It counts until the close is done, which may take a while.
-        with ExitStack() as counted:
+        admitted = False
+        # No context managers: they would take a kilobyte of each idle connection.
+        try:
             async with ws:
                 self._origins.check(ws.headers, scope.get("scheme", "ws"))
-                counted.enter_context(route.admission.admit(ws.client))
+                route.admission.admit(ws.client)
+                admitted = True
                 await route.handler(ws)
+        finally:
+            # It counts until the close is done, which may take a while.
+            if admitted:
+                route.admission.dismiss(ws.client)
 
     async def _serve_page(self, scope: Scope, send: Send) -> None:
         response = await self._answer(scope)

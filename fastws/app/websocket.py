@@ -157,6 +157,8 @@ class WebSocket(Exchange[M]):
     ) -> None:
         """Answers the handshake with 101; see `Handshake.accept`."""
         await super().accept(subprotocol, headers)
+        # Most handlers look at the headers before, if at all; they take a kilobyte.
+        self._headers = None
         self.expire_at(self._expires_at)
 
     # Rooms.
