@@ -201,7 +201,7 @@ class Rooms:
             key: what the message is about, for members with the policy "latest-by-key".
 
         Raises:
-            ProtocolError: that is no name for a room.
+            ProtocolError: that is no name for a room, or more than the broker's engine takes.
             OSError: the broker's engine is out of reach; see `Broker.publish`.
         """
         groups = self._rooms.get(room)
@@ -269,7 +269,9 @@ class Rooms:
             if isinstance(encoded, (str, bytes)):
                 slow += self._deliver(group, encoded, excluded, envelope.key, channel)
             else:
+                # Of a process that does not know the codec of these, such as one of a new version.
                 self.counters.foreign += 1
+                self._tell_gap(group, channel, 1)
         # Not before all others have it: what an app does then may be to publish, too.
         for member in slow:
             self.counters.disconnected += 1
@@ -282,11 +284,14 @@ class Rooms:
         if groups:
             self.counters.gaps += 1
         for group in tuple(groups.values()):
-            told = {place: m for place, m in group.members.items() if m.hears_gaps}
-            if told and group.codec is not None:
-                message = group.prepare(group.codec.encode(Gap(channel, lost)))
-                for member in group.publish(told, message, None):
-                    member.miss(channel, lost, self.counters)
+            self._tell_gap(group, channel, lost)
+
+    def _tell_gap(self, group: _Group, room: str, lost: int | None) -> None:
+        told = {place: m for place, m in group.members.items() if m.hears_gaps}
+        if told and group.codec is not None:
+            message = group.prepare(group.codec.encode(Gap(room, lost)))
+            for member in group.publish(told, message, None):
+                member.miss(room, lost, self.counters)
 
     def on_foreign(self, channel: str) -> None:
         """Counts what a broker has skipped."""

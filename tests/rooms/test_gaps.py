@@ -175,6 +175,17 @@ async def test_who_leaves_is_told_no_more(kind: str) -> None:
         await until(lambda: member.outbox is None)
 
 
+async def test_a_message_in_no_format_of_theirs_is_a_gap() -> None:
+    """As a process of another version may send it."""
+    rooms, wires = Rooms(), [Wire(), Wire()]
+    for wire, codec in zip(wires, [Repr(), JsonCodec(str)], strict=True):
+        rooms.join(Member(wire, codec=codec), "room")
+    rooms.on_message("room", msgspec.msgpack.encode([{"json": "{}", "new": "x"}]))
+    await turns(3)
+    assert [wire.sent for wire in wires] == [[repr(Gap("room", 1))], ["{}"]]
+    assert rooms.counters.foreign == 1
+
+
 async def test_each_is_told_in_its_own_format() -> None:
     rooms, wires = Rooms(), [Wire(), Wire(), Wire()]
     codecs: list[Any] = [JsonCodec(str), MessagePackCodec(str), None]

@@ -53,7 +53,7 @@ def _nats(url: str, prefix: str) -> Engine:
 
 
 def _missing(extra: str, error: ModuleNotFoundError) -> ValueError:
-    if error.name != extra:
+    if (error.name or "").partition(".")[0] != extra:
         raise error
     return ValueError(f"this broker needs another package: pip install 'fastws-asgi[{extra}]'")
 

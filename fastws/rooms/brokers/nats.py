@@ -28,7 +28,7 @@ from fastws.rooms.brokers.outgoing import Parcel
 # Until a server has told, that which servers have by default, less what we put before a payload.
 MAX_SIZE = 1024 * 1024
 HEADER = 64
-# What a payload's own name stands for, where it has none; no other name is written like this.
+# What stands for the empty name; no other name is written like this.
 NOTHING = "%"
 # Seconds that a connection may take to end: an engine that has stopped reads nothing.
 CLOSING = 0.5
@@ -151,7 +151,8 @@ class NatsEngine:
         while client.pending_data_size:  # noqa: ASYNC110
             await asyncio.sleep(next(pauses))
         try:
-            await client.flush(FOR_EVER)
+            # Not flush(), which is content when nobody reads the answer any more.
+            await client.rtt(FOR_EVER)
         except asyncio.CancelledError:
             # The answer to a PING that nobody waits for any more is too much for nats-py.
             _abort(client)

@@ -1,6 +1,8 @@
 """What brokers have in common whose engine is another process: interest, numbers, foreign bytes."""
 
 import asyncio
+import sys
+from contextlib import ExitStack
 from threading import Thread
 from typing import Any
 
@@ -213,6 +215,51 @@ async def test_what_is_too_large_for_nats(nats: NatsServer) -> None:
         await broker.publish("a", bytes(1024 * 1024 - 64))
         await until(lambda: told.messages)
         assert broker.connected
+
+
+async def test_one_of_several_nats_servers_is_enough(nats: NatsServer, free_port: int) -> None:
+    url = f"nats://127.0.0.1:{free_port},{nats.url.removeprefix('nats://')}"
+    for _ in range(4):
+        async with started(url, "a") as (broker, told):
+            await until(lambda: broker.connected)
+            await broker.publish("a", b"1")
+            await told.have(("a", b"1"))
+
+
+async def test_a_nats_client_that_reads_no_more_is_not_green(nats: NatsServer) -> None:
+    """As after an exception in nats-py, of which it tells nobody."""
+    async with started(nats.url, "a", broker_timeout=0.5) as (broker, told):
+        engine: Any = broker._engine  # type: ignore[attr-defined]
+        engine._client._reading_task.cancel()
+        await until(lambda: told.gaps)
+        await until(lambda: broker.connected)
+        await broker.publish("a", b"1")
+        await told.have(("a", b"1"))
+
+
+async def test_redis_over_tcp_with_a_password(ends: ExitStack, free_port: int) -> None:
+    options = ["--port", str(free_port), "--bind", "127.0.0.1", "--requirepass", "secret"]
+    RedisServer(ends, *options).start()
+    address = f"127.0.0.1:{free_port}/0"
+    async with started(f"redis://:secret@{address}?prefix=shop", "a") as (broker, told):
+        await broker.publish("a", b"1")
+        await told.have(("a", b"1"))
+    async with started(f"redis://:wrong@{address}", "a") as (broker, _):
+        with pytest.raises(BrokerUnavailable, match=r"is out of reach: .*password") as refused:
+            await broker.publish("a", b"1")
+        assert "wrong@" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "module"), [("redis", "redis.asyncio"), ("nats", "nats.aio.client")]
+)
+def test_a_package_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, module: str
+) -> None:
+    monkeypatch.delitem(sys.modules, f"fastws.rooms.brokers.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ValueError, match=rf"pip install 'fastws-asgi\[{name}\]'"):
+        made(f"{name}://localhost")
 
 
 @pytest.mark.parametrize(
