@@ -1,6 +1,6 @@
 """`make loadtest-ceiling`: what one process of the load generator can do.
 
-Echoes of 64 bytes on 50 connections, one in flight on each: in turns (A B A B) by users on our
+Echoes of 64 bytes on 200 connections, one in flight on each: in turns (A B A B) by users on our
 client and on the package websocket-client, the generator on one core and the server on another.
 The exit code is 1 if ours sends fewer than 6,000 messages a second, or takes more than half of the
 other's CPU time for one. (The ratio of the rates is the same where nothing else runs.)
@@ -17,7 +17,7 @@ from statistics import median
 from loadtest.server import Server, serve
 
 OURS, THEIRS = "OnFastws", "OnWebSocketClient"
-USERS = 50
+USERS = 200
 LEAST_RATE, LEAST_RATIO = 6000, 2.0
 CORES = sorted(os.sched_getaffinity(0))
 
