@@ -271,6 +271,7 @@ def test_a_proxy_that_hides_tls_is_named_in_the_reason() -> None:
         ("HTTPS://App.Example.com:443", "https://app.example.com"),
         ("http://localhost:3000", "http://localhost:3000"),
         ("http://[::1]:3000", "http://[0::1]:3000"),
+        ("https://*.1.example", "https://app.1.example"),
         ("capacitor://localhost", "capacitor://localhost"),
         ("chrome-extension://abcdef", "chrome-extension://abcdef"),
         ("https://*.example.com", "https://a.example.com"),
