@@ -6,9 +6,10 @@ from typing import Any
 from benchmarks.contests import Contest
 from benchmarks.report import cpu, middle
 from benchmarks.runs import Entry
+from benchmarks.table import short
 
 OTHERS = "#4c6c87"
-OURS, ON_OURS, THEIRS = "#d62728", "#f0a3a4", "#9db4c8"
+OURS, PARTLY_OURS, THEIRS = "#d62728", "#f0a3a4", "#9db4c8"
 
 
 def draw_bars(contest: Contest, entries: list[Entry], path: Path) -> None:
@@ -17,9 +18,10 @@ def draw_bars(contest: Contest, entries: list[Entry], path: Path) -> None:
     there.sort(key=lambda entry: middle(entry, lambda r: r.rate))
     rates = [middle(entry, lambda r: r.rate) / 1e3 for entry in there]
     figure, axis = pyplot().subplots(figsize=(9, 0.27 * len(there) + 0.9))
-    colors = [color(entry, entries[0]) for entry in there]
+    colors = [color(entry.peer.name) for entry in there]
     bars = axis.barh([entry.peer.name for entry in there], rates, color=colors)
-    axis.bar_label(bars, fmt="%.3g", padding=3, fontsize=8)
+    labels = [short(rate * 1e3) for rate in rates]
+    axis.bar_label(bars, labels, padding=3, fontsize=8)
     axis.set_title(f"{contest.title}, thousands a second", loc="left", fontsize=10)
     axis.margins(x=0.1, y=0.01)
     save(figure, path)
@@ -51,11 +53,11 @@ def draw_curve(title: str, name: str, measured: dict[int, list[Entry]], path: Pa
     save(figure, path)
 
 
-def color(entry: Entry, ours: Entry) -> str:
-    """Ours stand out, and what others run on ours."""
-    if entry is ours:
+def color(name: str) -> str:
+    """Ours stand out, and what is ours in part."""
+    if name in {"fastws", "fastws.App"}:
         return OURS
-    return ON_OURS if entry.peer.name.endswith(f" on {ours.peer.name}") else THEIRS
+    return PARTLY_OURS if "fastws" in name else THEIRS
 
 
 def pyplot() -> Any:
