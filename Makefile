@@ -68,7 +68,7 @@ crowd: $(BUILT) $(VENV)/.test ## try slow members, and all ways to leave, by the
 	$(PY) -m benchmarks.crowd $(ARGS)
 
 .PHONY: bench-all
-bench-all: $(BUILT) $(VENV)/.bench ## measure everything against everybody, twenty minutes
+bench-all: $(BUILT) $(VENV)/.bench ## measure everything against everybody, half an hour
 	$(PY) -m benchmarks --only echo,typed,fanout,handshake,http,memory,syscalls --rounds 5
 	$(PY) -m benchmarks.compare
 	$(PY) -m benchmarks.curves
