@@ -56,6 +56,8 @@ class Handshake(Sender):
         codecs: Sequence[Codec],
         limits: Limits | None,
     ) -> None:
+        if scope["type"] != "websocket":
+            raise ValueError(f"a WebSocket needs the scope of one, not of {scope['type']!r}")
         self.scope = scope
         self.state = State.CONNECTING
         self.codec: Codec | None = None

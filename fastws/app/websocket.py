@@ -54,6 +54,9 @@ class WebSocket(Exchange[M]):
         rooms: the rooms that it can join.
         policy: what becomes of messages to it that it does not read.
         clock: gives the seconds since 1970.
+
+    Raises:
+        ValueError: the scope is of something else, such as a page.
     """
 
     __slots__ = (

@@ -106,6 +106,17 @@ async def test_the_request(run: Run) -> None:
         assert msgspec.json.decode(refused.value.body)["parameter"] == "n"
 
 
+async def test_a_page_is_no_websocket() -> None:
+    async def receive() -> dict[str, Any]:
+        return {}
+
+    async def send(event: Any) -> None:
+        pass
+
+    with pytest.raises(ValueError, match="not of 'http'"):
+        WebSocket({"type": "http", "extensions": {"fastws": {}}}, receive, send)
+
+
 async def test_what_comes_too_early_or_twice_is_a_bug(run: Run) -> None:
     async def act(ws: Socket) -> None:
         with pytest.raises(RuntimeError, match=r"send\(\) before accept"):
