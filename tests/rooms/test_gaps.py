@@ -178,7 +178,8 @@ async def test_who_leaves_is_told_no_more(kind: str) -> None:
 async def test_a_message_in_no_format_of_theirs_is_a_gap() -> None:
     """As a process of another version may send it."""
     rooms, wires = Rooms(), [Wire(), Wire()]
-    for wire, codec in zip(wires, [Repr(), JsonCodec(str)], strict=True):
+    codecs: list[Any] = [Repr(), JsonCodec(str)]
+    for wire, codec in zip(wires, codecs, strict=True):
         rooms.join(Member(wire, codec=codec), "room")
     rooms.on_message("room", msgspec.msgpack.encode([{"json": "{}", "new": "x"}]))
     await turns(3)
