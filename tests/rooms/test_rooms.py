@@ -131,6 +131,19 @@ def test_publishing_takes_no_turn_of_the_loop() -> None:
     assert rooms.counters.published == 0
 
 
+class Away(MemoryBroker):
+    """A broker whose engine is out of reach."""
+
+    async def settled(self) -> None:
+        raise ConnectionRefusedError
+
+
+async def test_who_waits_for_joins_hears_of_the_engine() -> None:
+    await Rooms().settled()
+    with pytest.raises(ConnectionRefusedError):
+        await Rooms(Away()).settled()
+
+
 def test_a_member_that_has_ended_joins_nothing() -> None:
     rooms = Rooms()
     member = Member(ignore)
