@@ -26,6 +26,8 @@ INTERVAL = 2.0
 # The part of the run in which all users are there, and the allocators know them.
 STEADY = (0.25, 0.9)
 LEAST_SAMPLES = 3
+# Of a run that is too short for the interval.
+MOST_SAMPLES = 60
 # Seconds for the last connections to end when all users have gone.
 PATIENCE = 60.0
 
@@ -80,11 +82,13 @@ def vitals(server: Server) -> dict[str, float]:
     return found
 
 
-def watch(server: Server, locust: "subprocess.Popen[bytes]") -> Iterator[tuple[float, Vitals]]:
+def watch(
+    server: Server, locust: "subprocess.Popen[bytes]", interval: float
+) -> Iterator[tuple[float, Vitals]]:
     """Gives the vitals over and over, each with its time, until locust has ended."""
     while locust.poll() is None:
         yield time.monotonic(), vitals(server)
-        time.sleep(INTERVAL)
+        time.sleep(interval)
 
 
 def rest(server: Server, before: Vitals, patience: float = PATIENCE) -> list[str]:
@@ -153,7 +157,8 @@ def soak(minutes: float, users: int) -> list[str]:
         before = vitals(server)
         with subprocess.Popen([*argv, "--host", server.url()]) as locust:
             try:
-                samples = list(watch(server, locust))
+                # A short run is looked at more often, so that there is enough to judge.
+                samples = list(watch(server, locust, min(INTERVAL, 60 * minutes / MOST_SAMPLES)))
             finally:
                 locust.terminate()
         if len(steady(samples)) < LEAST_SAMPLES:
