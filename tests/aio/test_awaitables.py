@@ -43,6 +43,24 @@ async def test_an_awaitable_that_was_never_awaited_takes_nothing() -> None:
     assert await play(act, text("one")) == "one"
 
 
+async def test_it_is_awaited_once_though_it_is_used_again() -> None:
+    """As a coroutine; what is kept of one that is done takes nobody else's message."""
+
+    async def act(receive: Receive, send: Send) -> list[str]:
+        first: Any = receive()
+        messages = [(await first)["text"], (await receive())["text"]]
+        for awaitable in (first, first):
+            with pytest.raises(RuntimeError, match="once more"):
+                await awaitable
+        del first
+        waiting = [asyncio.create_task(receive()) for _ in range(2)]
+        await asyncio.sleep(0)
+        return messages + [(await task)["text"] for task in waiting]
+
+    sent = ["one", "two", "three", "four"]
+    assert await play(act, b"".join(map(text, sent))) == sent
+
+
 # 2: cancellation keeps its message.
 
 
