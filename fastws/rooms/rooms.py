@@ -15,6 +15,7 @@ import msgspec
 from fastws.closing import CloseCode
 from fastws.errors import Disconnected, ProtocolError
 from fastws.rooms.brokers.base import Broker
+from fastws.rooms.brokers.history import Position
 from fastws.rooms.brokers.memory import MemoryBroker
 from fastws.rooms.counters import Counters
 from fastws.rooms.gap import Gap
@@ -248,7 +249,7 @@ class Rooms:
             self._since_turn = 0
             await asyncio.sleep(0)
 
-    def on_message(self, channel: str, payload: bytes) -> None:
+    def on_message(self, channel: str, payload: bytes, position: Position | None = None) -> None:
         """Takes a message from the broker to the members that are here."""
         start = perf_counter()
         groups = self._everybody() if channel == EVERYBODY else self._rooms.get(channel)

@@ -2,14 +2,22 @@
 
 from typing import Protocol
 
+from fastws.rooms.brokers.history import Histories, Past, Position, Receipt
+
 
 class Receiver(Protocol):
     """Whom a broker tells. Nothing here waits or raises."""
 
-    def on_message(self, channel: str, payload: bytes) -> None:
+    def on_message(self, channel: str, payload: bytes, position: Position | None) -> None:
         """Takes a message of a channel that is subscribed to.
 
         Those of one channel come in one order: the same in all processes, if the engine has one.
+
+        Args:
+            channel: its name.
+            payload: what was published.
+            position: where in the channel, for all processes alike; of each message of a channel
+                with a history, of others if the engine tells.
         """
 
     def on_gap(self, channel: str, lost: int | None) -> None:
@@ -27,17 +35,19 @@ class Receiver(Protocol):
 class Broker(Protocol):
     """Carries bytes between the processes that share an engine.
 
-    The name of a channel is any str of at most 200 bytes of UTF-8, the empty one included; names
+    The name of a channel is any str of at most 220 bytes of UTF-8, the empty one included; names
     that differ in any character are different. What an engine cannot have in a name, its broker
     escapes. It knows nothing of rooms, of members, or of what the bytes mean.
 
     Attributes:
         receiver: who is told; set before `start`.
+        histories: what is kept of which channels; set before `start`, too.
         local: whether it carries to this process only.
         connected: whether the engine is there, and knows all subscriptions.
     """
 
     receiver: Receiver | None
+    histories: Histories
 
     @property
     def local(self) -> bool: ...  # noqa: D102
@@ -69,15 +79,34 @@ class Broker(Protocol):
             OSError: the engine is out of reach; `fastws.errors.BrokerUnavailable`.
         """
 
-    async def publish(self, channel: str, payload: bytes) -> None:
+    async def publish(self, channel: str, payload: bytes, message_id: str | None = None) -> Receipt:
         """Gives a message to all processes that are subscribed.
 
         To this one it comes as to the others, by `Receiver.on_message`, so that all see the same
         order. It returns once the engine has the message; what is published by one task after the
         other keeps its order.
 
+        Args:
+            channel: its name.
+            payload: what to publish.
+            message_id: if one with the same id was published to the channel within the last two
+                minutes, as by somebody who did not know whether it had arrived, this goes to
+                nobody.
+
         Raises:
             OSError: the engine is out of reach, or slower than what is published; it is not
                 known whether anybody got it. `fastws.errors.BrokerUnavailable`.
             ProtocolError: the engine takes no message as large as that.
+            ValueError: the engine cannot tell a message of the same id in this channel.
+        """
+
+    async def past(self, channel: str, since: Position | None) -> Past:
+        """Gives what was published to a channel that has a history after a position.
+
+        Args:
+            channel: its name.
+            since: as `Receiver.on_message` or `publish` has told; None to learn the newest one.
+
+        Raises:
+            OSError: the engine is out of reach.
         """

@@ -19,6 +19,7 @@ from fastws.limits import Limits
 from fastws.rooms.brokers import numbering
 from fastws.rooms.brokers.base import Receiver
 from fastws.rooms.brokers.engine import Engine
+from fastws.rooms.brokers.history import NO_RECEIPT, Histories, Past, Position, Receipt
 from fastws.rooms.brokers.numbering import Positions
 from fastws.rooms.brokers.outgoing import ITEM_COST, Outgoing, Parcel, settle
 from fastws.rooms.brokers.wishes import Wishes
@@ -48,6 +49,7 @@ class RemoteBroker:
     def __init__(self, engine: Engine, limits: Limits | None = None) -> None:
         limits = limits or Limits()
         self.receiver: Receiver | None = None
+        self.histories = Histories()
         self.connected = False
         self._engine = engine
         self._timeout = limits.broker_timeout
@@ -108,8 +110,10 @@ class RemoteBroker:
         self._work.set()
         await known
 
-    async def publish(self, channel: str, payload: bytes) -> None:
+    async def publish(self, channel: str, payload: bytes, message_id: str | None = None) -> Receipt:
         """See `Broker`."""
+        if message_id is not None:
+            raise ValueError(f"{self._engine.name} cannot tell messages by their ids")
         self._engine.check_size(payload)
         if not self.connected:
             raise BrokerUnavailable(self._complaint())
@@ -117,6 +121,11 @@ class RemoteBroker:
         self._work.set()
         # No time-out here: whatever is before it has one, after which all that wait get an error.
         await taken
+        return NO_RECEIPT
+
+    async def past(self, channel: str, since: Position | None) -> Past:
+        """See `Broker`."""
+        raise BrokerUnavailable(f"{self._engine.name} keeps nothing")
 
     # The connection.
 
@@ -248,7 +257,8 @@ class RemoteBroker:
         lost = self._positions.advance(channel, message)
         if lost != 0:
             receiver.on_gap(channel, lost)
-        receiver.on_message(channel, message.payload)
+        position = Position(message.epoch.decode("ascii", "replace"), message.number)
+        receiver.on_message(channel, message.payload, position)
 
 
 def _go_on(tell: Callable[..., None], *args: Any) -> None:

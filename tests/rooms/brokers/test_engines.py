@@ -11,6 +11,7 @@ import pytest
 from fastws.errors import BrokerUnavailable, ProtocolError
 from fastws.limits import Limits
 from fastws.rooms import Member, Rooms, broker_at
+from fastws.rooms.brokers.history import Position
 from fastws.rooms.brokers.numbering import Numbered, write
 from tests.rooms.brokers.engines import Engine, NatsServer, RedisServer
 from tests.rooms.brokers.told import made, started
@@ -136,10 +137,10 @@ async def test_a_receiver_that_fails_costs_one_message(
     async with started(engine.url, "a") as (broker, told):
         on_message = told.on_message
 
-        def fail(channel: str, payload: bytes) -> None:
+        def fail(channel: str, payload: bytes, position: Position | None) -> None:
             if payload == b"bad":
                 raise ZeroDivisionError
-            on_message(channel, payload)
+            on_message(channel, payload, position)
 
         told.on_message = fail  # type: ignore[method-assign]
         await broker.publish("a", b"bad")

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastws.limits import Limits
-from fastws.rooms.brokers import Broker, broker_at
+from fastws.rooms.brokers import Broker, Position, broker_at
 from tests.server.serving import until
 
 
@@ -24,7 +24,7 @@ class Told:
         self.gaps: list[tuple[str, int | None]] = []
         self.foreign: list[str] = []
 
-    def on_message(self, channel: str, payload: bytes) -> None:
+    def on_message(self, channel: str, payload: bytes, position: Position | None) -> None:
         self.messages.append((channel, payload))
 
     def on_gap(self, channel: str, lost: int | None) -> None:

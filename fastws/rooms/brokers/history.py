@@ -1,0 +1,101 @@
+"""What an engine keeps of a channel, and how it is asked for: by those who come back.
+
+Whoever comes back within `History.ttl`, having missed no more than `History.count` messages, gets
+all of them, in order, once. More may be kept than that; what is not complete is not given.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+
+class History(msgspec.Struct, frozen=True):
+    """How much is kept of a channel; the same in all processes.
+
+    Attributes:
+        count: messages, from 1 on.
+        ttl: seconds after a message was published, for which it is kept at least; above 0.
+    """
+
+    count: int
+    ttl: float
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or not 0 < self.ttl < 10**9:
+            raise ValueError(f"a history is of at least one message and some time, not {self}")
+
+
+class Position(NamedTuple):
+    """Where in a channel a message is.
+
+    Attributes:
+        epoch: what the number counts from; another one if the engine has forgotten what was.
+        number: only grows within an epoch; 0 is before all.
+    """
+
+    epoch: str
+    number: int
+
+
+class Kept(NamedTuple):
+    """A message that an engine has kept."""
+
+    number: int
+    payload: bytes
+
+
+class Past(NamedTuple):
+    """What was published to a channel after a position.
+
+    Attributes:
+        recovered: whether that is known, and complete.
+        position: of the newest message of the channel.
+        messages: in their order, all of the epoch of `position`; none if not `recovered`.
+    """
+
+    recovered: bool
+    position: Position
+    messages: list[Kept]
+
+
+class Receipt(NamedTuple):
+    """What an engine says to a message that it has taken.
+
+    Attributes:
+        position: where it is, for all processes alike; None if the engine does not tell.
+        duplicate: whether a message with the same id was there before. Then this one went to
+            nobody, and the position is that of the first.
+    """
+
+    position: Position | None = None
+    duplicate: bool = False
+
+
+NO_RECEIPT = Receipt()
+
+
+class Histories:
+    """What is kept of which channels: by what their names begin with.
+
+    Args:
+        by_prefix: the longest prefix that a name begins with counts; "" is that of all.
+    """
+
+    def __init__(self, by_prefix: Mapping[str, History] | None = None) -> None:
+        rules = (by_prefix or {}).items()
+        self._rules = sorted(rules, key=lambda rule: len(rule[0]), reverse=True)
+
+    def __call__(self, channel: str) -> History | None:
+        """Gives what is kept of a channel; None is nothing, as of all internal ones."""
+        if not self._rules or not channel or channel[0] == INTERNAL:
+            return None
+        return next((kept for prefix, kept in self._rules if channel.startswith(prefix)), None)
+
+    def every(self) -> list[History]:
+        """Gives all that there are, each once."""
+        return list(dict.fromkeys(kept for _, kept in self._rules))
+
+
+# What the names of channels begin with that are no rooms.
+INTERNAL = "\0"
