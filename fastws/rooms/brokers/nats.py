@@ -9,7 +9,6 @@ were refused meanwhile.
 
 import asyncio
 import random
-from contextlib import suppress
 from itertools import chain, repeat
 from typing import Any, NoReturn
 from urllib.parse import quote, urlsplit
@@ -17,7 +16,6 @@ from urllib.parse import quote, urlsplit
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import Error
 
 from fastws.closing import CloseCode
 from fastws.errors import ProtocolError
@@ -30,8 +28,6 @@ MAX_SIZE = 1024 * 1024
 HEADER = 64
 # What stands for the empty name; no other name is written like this.
 NOTHING = "%"
-# Seconds that a connection may take to end: an engine that has stopped reads nothing.
-CLOSING = 0.5
 # It is the broker who knows how long to wait.
 FOR_EVER = 10**6
 
@@ -103,12 +99,7 @@ class NatsEngine:
         """See `Engine`."""
         client, self._client = self._client, None
         self._subscriptions.clear()
-        if client is None:
-            return
-        try:
-            with suppress(OSError, Error, TimeoutError):
-                await asyncio.wait_for(client.close(), CLOSING)
-        finally:
+        if client is not None:
             _abort(client)
 
     async def receive(self, take: Take) -> NoReturn:
@@ -174,10 +165,18 @@ def _nobody(channel: str, data: bytes) -> bool:
 
 
 def _abort(client: Client) -> None:
-    """Ends TCP, whatever is still to be sent: nats-py waits for that as long as it takes."""
-    reading: Any = client._reading_task
-    if reading is not None:
-        reading.cancel()
+    """Ends TCP and all tasks of a connection, whatever is still to be sent.
+
+    close() would wait for that as long as it takes; and where it is cancelled, or the reading task
+    that has begun with it at the end of TCP, the tasks of the subscriptions would stay for ever.
+    """
+    tasks: list[Any] = [client._reading_task, client._ping_interval_task, client._flusher_task]
+    tasks += [subscription._wait_for_msgs_task for subscription in client._subs.values()]
+    for task in tasks:
+        if task is not None:
+            task.cancel()
     writer: Any = getattr(client._transport, "_io_writer", None)
     if writer is not None:
         writer.transport.abort()
+    # What nats-py may still have begun ends when it sees that.
+    client._transport = None

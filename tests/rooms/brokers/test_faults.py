@@ -8,7 +8,8 @@ import pytest
 
 from fastws.errors import BrokerUnavailable
 from fastws.rooms.brokers import Broker
-from tests.rooms.brokers.engines import ENGINES, Engine, RedisServer
+from fastws.rooms.brokers.nats import NatsEngine
+from tests.rooms.brokers.engines import ENGINES, Engine, NatsServer, RedisServer
 from tests.rooms.brokers.told import Told, made, started
 from tests.server.serving import until
 
@@ -224,3 +225,16 @@ async def test_stopping_during_everything(engine: Engine, seed: int) -> None:
     await until(lambda: asyncio.all_tasks() == before)
     assert len(told.messages) == count
     assert not broker.connected
+
+
+@pytest.mark.parametrize("turns", range(1, 6))
+async def test_closing_is_cancelled(nats: NatsServer, turns: int) -> None:
+    engine = NatsEngine([nats.url], "fastws")
+    before = asyncio.all_tasks()
+    await engine.connect()
+    await engine.change(["a"], [])
+    closing = asyncio.create_task(engine.close())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await until(lambda: asyncio.all_tasks() == before)
