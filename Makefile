@@ -67,6 +67,10 @@ bench: $(BUILT) $(VENV)/.bench ## measure against uvicorn and Bun, as ratios, a 
 crowd: $(BUILT) $(VENV)/.test ## try slow members, and all ways to leave, by the thousand [ARGS=...]
 	$(PY) -m benchmarks.crowd $(ARGS)
 
+.PHONY: cluster
+cluster: $(BUILT) $(VENV)/.test ## prove what holds across workers, hosts and restarts [ARGS=...]
+	$(PY) -m benchmarks.cluster $(ARGS)
+
 .PHONY: bench-all
 bench-all: $(BUILT) $(VENV)/.bench ## measure everything against everybody, half an hour
 	$(PY) -m benchmarks --only echo,typed,fanout,handshake,http,memory,syscalls --rounds 5

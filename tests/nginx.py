@@ -3,9 +3,10 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +20,7 @@ daemon off;
 user root;
 worker_processes 1;
 pid {directory}/pid;
-events {{ }}
+events {{ worker_connections {connections}; }}
 http {{
     access_log off;
     client_body_temp_path {directory}/body;
@@ -56,23 +57,73 @@ def nginx(upstream: Path, directory: Path) -> Iterator[tuple[str, int]]:
             yield host, port
 
 
+class Nginx:
+    """A running nginx.
+
+    Attributes:
+        pid: the process that reads the configuration; its child has the connections.
+    """
+
+    def __init__(self, pid: int, directory: Path, connections: int) -> None:
+        self.pid = pid
+        self._directory = directory
+        self._connections = connections
+
+    def configure(self, inside: str) -> Path:
+        """Writes the configuration, with what is inside of ``http``."""
+        file = self._directory / "nginx.conf"
+        file.write_text(
+            CONFIGURATION.format(
+                directory=self._directory, inside=inside, connections=self._connections
+            )
+        )
+        return file
+
+    def reload(self, inside: str) -> None:
+        """Tells it to go on with another configuration, as `nginx -s reload` does."""
+        self.configure(inside)
+        os.kill(self.pid, signal.SIGHUP)
+
+    def workers(self) -> list[int]:
+        """Gives the processes that have connections: after a reload also those of before."""
+        return [int(pid) for pid in _children(self.pid).read_text().split()]
+
+
+def _children(pid: int) -> Path:
+    return Path(f"/proc/{pid}/task/{pid}/children")
+
+
 @contextmanager
-def running(inside: str, directory: Path, *listeners: socket.socket) -> Iterator[None]:
-    """Runs nginx with what is inside of ``http``, and what its servers listen on."""
+def running(
+    inside: str,
+    directory: Path,
+    *listeners: socket.socket,
+    connections: int = 512,
+    within: Sequence[str] = (),
+) -> Iterator[Nginx]:
+    """Runs nginx with what is inside of ``http``, and what its servers listen on.
+
+    Args:
+        inside: servers, upstreams and the like.
+        directory: for its files; its log is ``nginx.log`` there.
+        listeners: sockets that listen already where the servers say; what else they say, nginx
+            listens on soon.
+        connections: how many there may be, counting those to upstreams, too.
+        within: what comes before its command line.
+    """
     assert NGINX is not None, "there is no nginx"
-    file = directory / "nginx.conf"
-    file.write_text(CONFIGURATION.format(directory=directory, inside=inside))
+    file = Nginx(0, directory, connections).configure(inside)
     fds = [listener.fileno() for listener in listeners]
     process = subprocess.Popen(
-        [NGINX, "-p", directory, "-c", file, "-e", directory / "nginx.log"],
+        [*within, NGINX, "-p", directory, "-c", file, "-e", directory / "nginx.log"],
         # The way in which one nginx hands its sockets over to the next: so this one listens
         # already, and nobody has to wait for it.
-        env={**os.environ, "NGINX": "".join(f"{fd};" for fd in fds)},
+        env={**os.environ, **({"NGINX": "".join(f"{fd};" for fd in fds)} if fds else {})},
         pass_fds=fds,
         stdin=subprocess.DEVNULL,
     )
     try:
-        yield
+        yield Nginx(process.pid, directory, connections)
         assert process.poll() is None, (directory / "nginx.log").read_text()
     finally:
         process.terminate()
