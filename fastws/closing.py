@@ -5,6 +5,7 @@ set up); those from 4000 on are private to applications, and the ones here are f
 """
 
 from enum import IntEnum
+from random import randrange
 from typing import Literal, NamedTuple
 
 Cause = Literal["application", "peer", "server", "network"]
@@ -68,6 +69,20 @@ CLOSINGS: dict[CloseCode, Closing] = {
     CloseCode.BAD_MESSAGE: Closing("bad message", "peer", "bad_message", "stop"),
     CloseCode.TOKEN_EXPIRED: Closing("token expired", "peer", "token_expired", "stop"),
 }
+
+
+# A client that is told to come back does so within this time, each at a moment of its own.
+RETRY_WITHIN = 1.0
+
+
+def restart_reason() -> str:
+    """Gives the reason that goes with 1012: ``restarting retry_ms=417``.
+
+    The number says after how many milliseconds the client may come back. It is chosen at random,
+    so that clients who are told at once do not come back at once.
+    """
+    retry = randrange(round(RETRY_WITHIN * 1000))  # noqa: S311 (nothing has to be secret)
+    return f"{CLOSINGS[CloseCode.SERVICE_RESTART].reason} retry_ms={retry}"
 
 
 def label(code: int) -> str:

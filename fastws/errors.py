@@ -1,6 +1,9 @@
 """The exceptions; each carries what the peer gets: a close code, or an HTTP status."""
 
+import re
 from collections.abc import Mapping
+
+_RETRY = re.compile(r"\bretry_ms=([0-9]{1,9})\b")
 
 
 class Disconnected(OSError):
@@ -19,6 +22,12 @@ class Disconnected(OSError):
         self.code = code
         self.reason = reason
         self.clean = clean
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds after which the peer asks to come back; None if it does not say."""
+        found = _RETRY.search(self.reason)
+        return int(found[1]) / 1000 if found else None
 
 
 class ClientDisconnected(Disconnected):

@@ -14,6 +14,22 @@ def test_disconnected_carries_how_it_ended() -> None:
     assert str(error) == "1000 bye"
 
 
+@pytest.mark.parametrize(
+    ("reason", "seconds"),
+    [
+        ("restarting retry_ms=417", 0.417),
+        ("retry_ms=0", 0.0),
+        ("bye; retry_ms=60000.", 60.0),
+        ("restarting", None),
+        ("no_retry_ms=5", None),
+        ("retry_ms=" + "9" * 100, None),
+        ("retry_ms=\u0663", None),
+    ],
+)
+def test_disconnected_knows_when_to_come_back(reason: str, seconds: float | None) -> None:
+    assert Disconnected(1012, reason).retry_after == seconds
+
+
 def test_a_protocol_error_carries_what_the_peer_gets() -> None:
     error = ProtocolError(1009, "message too big")
     assert (error.code, error.reason, str(error)) == (

@@ -27,6 +27,7 @@ C = TypeVar("C")
 Handler = Callable[[WebSocket[Any]], Awaitable[None]]
 H = TypeVar("H", bound=Handler)
 P = TypeVar("P", bound=Page)
+OnDrain = Callable[[], Awaitable[None]]
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 Authenticate = Callable[[WebSocket[Any], type[C]], C]
 
@@ -93,6 +94,7 @@ class App:
         self._websockets: Routes[_Route] = Routes()
         self._pages: Routes[Page] = Routes()
         self._lifespan: Lifespan | None = None
+        self._on_drain: OnDrain | None = None
         self._pages.add("/healthz", _healthz)
         self._pages.add("/readyz", self._readyz)
         self._pages.add("/metrics", self._tell_metrics)
@@ -172,6 +174,16 @@ class App:
         """
         self._lifespan = manager
         return manager
+
+    def on_drain(self, hook: OnDrain) -> OnDrain:
+        """Makes an async function what runs when the process is told to end, before clients are.
+
+        ``/readyz`` is red by then, and no upgrade gets in. It has `Limits.drain_window`; what it
+        takes of that is lost to the clients, who are closed in the rest. What it raises is logged.
+        Only ``fastws run`` calls it: other servers do not say that they are about to end.
+        """
+        self._on_drain = hook
+        return hook
 
     def auth(self, ws: WebSocket[Any], claims: type[C]) -> C:
         """Checks the token that came with the handshake; gives what it says.
@@ -279,6 +291,11 @@ class App:
         else:
             await send({"type": "lifespan.shutdown.complete"})
 
+    async def _drain(self) -> None:
+        self.ready = False
+        if self._on_drain is not None:
+            await self._on_drain()
+
     async def _start(self, stack: AsyncExitStack, scope: Scope) -> None:
         await self.rooms.start()
         stack.push_async_callback(self.rooms.stop)
@@ -287,6 +304,9 @@ class App:
         if self._lifespan is not None:
             state = await stack.enter_async_context(self._lifespan(self))
             scope.get("state", {}).update(state or {})
+        extension = (scope.get("extensions") or {}).get("fastws")
+        if extension is not None:
+            extension["on_drain"](self._drain)
         self.ready = True
 
     async def _tell_metrics(self, request: Request) -> Response:

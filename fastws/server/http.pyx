@@ -12,7 +12,7 @@ import os
 
 from fastws.errors import HandshakeError
 from fastws.limits import Limits
-from fastws.server.requests import HttpRequests, is_full
+from fastws.server.requests import HttpRequests, check_room
 from fastws.wire.handshake import find_head, parse_request
 
 from libc.stdint cimport uint8_t
@@ -54,6 +54,11 @@ cdef class HttpProtocol(WebSocketProtocol):
         else:
             WebSocketProtocol.shutdown(self)
 
+    def drain(self, double window):
+        """Ends what there is; who has not asked for anything yet is going to get an answer."""
+        if self.scope is not None:
+            WebSocketProtocol.drain(self, window)
+
     def _let_go(self):
         """Closes TCP; with TLS that waits for the client's answer, but not for ever."""
         self.hub.set_deadline(self, self.limits.close_timeout)
@@ -76,11 +81,12 @@ cdef class HttpProtocol(WebSocketProtocol):
         """Starts the app if the data begin with an upgrade that may be answered with 101."""
         limits = self.limits
         size = find_head(data)
-        if not 0 < size <= limits.max_header_size or is_full(self.server_state, limits):
+        if not 0 < size <= limits.max_header_size:
             return False
         if self.config.ws_protocol_class is not WebSocketProtocol:
             return False
         try:
+            check_room(self.server_state, limits)
             request = parse_request(data[:size], limits.max_header_count)
         except HandshakeError:
             return False

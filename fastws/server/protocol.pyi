@@ -7,6 +7,9 @@ from fastws.errors import HandshakeError
 from fastws.server.exchange import Exchange
 from fastws.wire.handshake import UpgradeRequest
 
+def restarting() -> HandshakeError:
+    """Gives what an upgrade gets from a server that drains: another one may have room."""
+
 class WebSocketProtocol(Exchange):
     """A WebSocket as an ASGI app sees it: the class for uvicorn's ``--ws``."""
 
@@ -23,3 +26,5 @@ class WebSocketProtocol(Exchange):
         """Answers with an HTTP error and closes TCP, so that no proxy takes it for a tunnel."""
     def shutdown(self) -> None:
         """Called by uvicorn when the server shuts down."""
+    def drain(self, window: float) -> None:
+        """Ends what there is, a WebSocket at some time of so many seconds."""

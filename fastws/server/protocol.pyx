@@ -19,6 +19,7 @@ import logging
 from asyncio import get_event_loop, iscoroutine
 
 from fastws.aio.awaitables import SENT, Driver, failed
+from fastws.closing import restart_reason
 from fastws.errors import ClientDisconnected, HandshakeError
 from fastws.server.config import deflate_for, limits_for
 from fastws.server.scope import describe_request, find_target
@@ -57,6 +58,11 @@ cdef dict EXPECTED = {
     Stage.OPEN: "'websocket.send' or 'websocket.close'",
     Stage.CLOSED: "nothing after 'websocket.close'",
 }
+
+
+def restarting():
+    """Gives what an upgrade gets from a server that drains: another one may have room."""
+    return HandshakeError(503, "restarting", ((b"retry-after", b"1"),))
 
 
 cdef class WebSocketProtocol(Exchange):
@@ -339,16 +345,20 @@ cdef class WebSocketProtocol(Exchange):
 
     def shutdown(self):
         """Called by uvicorn when the server shuts down."""
+        self.drain(self.limits.drain_window)
+
+    def drain(self, double window):
+        """Ends what there is, a WebSocket at some time of so many seconds."""
         if self.stage == Stage.CONNECTING:
             self._note_refusal("server", 503)
-            self.refuse(HandshakeError(503, "shutting down"))
+            self.refuse(restarting())
         elif self.connection is not None:
-            self.hub.drain(self._restart, self.limits.drain_window)
+            self.hub.drain(self._restart, window)
         elif not self.lost:
             self._close_tcp()
 
     def _restart(self):
-        self.begin_close(1012, "")
+        self.begin_close(1012, restart_reason())
 
     cdef Done on_failed(self) except EXC:
         if logger.isEnabledFor(logging.INFO):

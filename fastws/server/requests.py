@@ -17,7 +17,7 @@ from fastws.aio.hub import hub_of
 from fastws.errors import HandshakeError
 from fastws.limits import Limits
 from fastws.server.config import limits_for
-from fastws.server.protocol import WebSocketProtocol
+from fastws.server.protocol import WebSocketProtocol, restarting
 from fastws.server.scope import describe_request, find_target
 from fastws.wire.handshake import find_head, is_bodiless, parse_request, refusal
 
@@ -29,10 +29,22 @@ def is_ours(ws_class: Any) -> TypeGuard[type[WebSocketProtocol]]:
     return isinstance(ws_class, type) and issubclass(ws_class, WebSocketProtocol)
 
 
-def is_full(server_state: Any, limits: Limits) -> bool:
-    """Tells whether the process has all the connections that it may have."""
+def is_draining(server_state: Any) -> bool:
+    """Tells whether the process is about to end; under plain uvicorn it never says so."""
+    return getattr(server_state, "draining", False)
+
+
+def check_room(server_state: Any, limits: Limits) -> None:
+    """Finds out whether the process takes another WebSocket.
+
+    Raises:
+        HandshakeError: 503; it has all that it may have, or is about to end.
+    """
+    if is_draining(server_state):
+        raise restarting()
     limit = limits.max_connections
-    return limit is not None and len(server_state.connections) > limit
+    if limit is not None and len(server_state.connections) > limit:
+        raise HandshakeError(503, "too many connections")
 
 
 class _Counted(HttpToolsProtocol):
@@ -52,6 +64,12 @@ class _Counted(HttpToolsProtocol):
         super().on_message_begin()
         extensions = {"fastws": {"counters": self.hub.counters}}
         self.scope["extensions"] = extensions  # type: ignore[typeddict-item]
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if is_draining(self.server_state) and self.cycle is not None:
+            # The next request is for another process.
+            self.cycle.keep_alive = False
 
     def send_400_response(self, msg: str) -> None:
         self.hub.counters.count_refusal("server", 400)
@@ -201,8 +219,7 @@ class HttpRequests(_Counted):
         try:
             if self._is_busy():
                 raise HandshakeError(400, "an upgrade cannot wait for another response")
-            if is_full(self.server_state, self.limits):
-                raise HandshakeError(503, "too many connections")
+            check_room(self.server_state, self.limits)
             request = parse_request(data[:size], self.limits.max_header_count)
         except HandshakeError as error:
             self._refuse(error, data)
@@ -267,6 +284,10 @@ class HttpRequests(_Counted):
     def _is_busy(self) -> bool:
         """Tells whether a response is due, or has begun and not ended."""
         return self.cycle is not None and not self.cycle.response_complete
+
+    def drain(self, window: float) -> None:
+        """Ends what there is; a request that has begun is answered, however long it takes."""
+        self.shutdown()
 
     def shutdown(self) -> None:
         """Called by uvicorn when the server shuts down."""

@@ -207,6 +207,17 @@ async def test_a_stopped_server_is_no_fault_of_the_page_either(serve: Serve) -> 
         await ada.sees_people("Ada")
 
 
+async def test_a_server_that_restarts_says_when_to_come_back(serve: Serve) -> None:
+    server = serve("tests.examples.restarting:app")
+    async with open_page(server.http()) as page:
+        await page.until("document.querySelector('#welcome').open")
+        await page.type("Ada")
+        await page.press("Enter")
+        # By itself it would come back within a second.
+        seconds = "Number(document.querySelector('#state').innerText.match(/ in (\\d+) s/)?.[1])"
+        await page.until(f"{seconds} > 30")
+
+
 async def test_typing_shows_until_the_message_is_there(serve: Serve) -> None:
     async with visitors(serve(APP).http(), "Ada", "Bob", "Cleo") as (ada, bob, cleo):
         await bob.write("hm")

@@ -1,6 +1,7 @@
 """The peer of the test kit, with what only the tests of our own server ask of it."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
@@ -106,6 +107,13 @@ class Peer(testing.Peer):
         found = await self.frame()
         assert found.opcode == CLOSE, found
         return found.closing()
+
+    async def restarted(self) -> str:
+        """Receives the close frame of a server that restarts; gives its reason."""
+        code, reason = await self.closed()
+        assert code == 1012
+        assert re.fullmatch(r"restarting retry_ms=\d{1,3}", reason)
+        return reason
 
     async def ended(self) -> tuple[int, str]:
         """Receives whatever comes, up to a close frame and the end of TCP behind it."""

@@ -44,15 +44,17 @@ async def test_clients_and_apps_are_told() -> None:
         for peer in peers:
             await peer.open()
         ending = server.shut_down()
+        reasons = []
         for peer in peers:
-            assert await peer.closed() == (1012, "")
+            reasons.append(await peer.restarted())
             await peer.send(close(1012))
             assert await peer.rest() == b""
             peer.close()
         await ending
         assert not server.connections
-    told = {"type": "websocket.disconnect", "code": 1012, "reason": ""}
-    assert events == [told] * 5
+    told = [{"type": "websocket.disconnect", "code": 1012, "reason": text} for text in reasons]
+    assert sorted(events, key=str) == sorted(told, key=str)
+    assert len(set(reasons)) > 1
 
 
 async def test_a_drain_is_spread_over_its_window() -> None:
@@ -64,7 +66,7 @@ async def test_a_drain_is_spread_over_its_window() -> None:
             await peer.open()
 
         async def leave(peer: Peer) -> float:
-            assert await peer.closed() == (1012, "")
+            await peer.restarted()
             await peer.send(close(1012))
             await peer.rest()
             peer.close()
@@ -267,7 +269,7 @@ async def test_sigterm_ends_the_process(options: list[str], serve: Callable[...,
         await peer.send(text("x"))
         assert await peer.frame() == Frame(TEXT, b"x")
         ending = asyncio.create_task(asyncio.to_thread(server.stop, signal.SIGTERM))
-        assert await peer.closed() == (1012, "")
+        await peer.restarted()
         await peer.send(close(1012))
         assert await peer.rest() == b""
         assert await ending in (0, -signal.SIGTERM)

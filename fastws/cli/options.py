@@ -1,24 +1,16 @@
-"""`fastws run MODULE:APP`: uvicorn with our protocol classes, our defaults and our limits.
-
-`fastws check-deploy`: which limit of the machine stops connections first.
-"""
+"""What the commands take, and the limits that come with it."""
 
 import argparse
 import inspect
 import os
 import re
-import socket
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from functools import partial
-from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
-import uvicorn
 
-from fastws.deployment import bounds, report
+from fastws.cli.failing import fail
 from fastws.limits import Limits
 
 CHAT = "fastws.examples.chat:app"
@@ -108,36 +100,10 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command line."""
-    options = vars(_parser().parse_args(argv))
-    if options.pop("command") == "check-deploy":
-        _check_deploy(options.get("connections", 0))
-    given = {name: options.pop(name) for name in _limit_names() if name in options}
-    sys.path.insert(0, options.pop("app_dir"))
-    if "env_file" in options:
-        _load_env_file(options.pop("env_file"))
-    # Through the environment they reach the workers as well.
-    os.environ.update({_variable(name): text for name, text in given.items()})
-    if "broker" in options:
-        os.environ["FASTWS_BROKER"] = options.pop("broker")
-    _check_broker_url(os.environ.get("FASTWS_BROKER", "memory://"))
-    limits = _limits()
-    # Only now: with a wrong limit in the environment, the server cannot be imported.
-    from fastws.server.config import DEFAULTS, graceful_timeout
-
-    options.setdefault("timeout_graceful_shutdown", graceful_timeout(limits))
-    # With --reload an app that cannot be imported is what the next change may mend.
-    if "reload" not in options:
-        _check_broker(_check_app(options["app"]), _workers(options))
-    if "uds" not in options and "fd" not in options:
-        _check_address(options["host"], options["port"])
-    uvicorn.run(**DEFAULTS, **options)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("fastws", description="A compiled WebSocket server for ASGI.")
-    commands = parser.add_subparsers(dest="command", required=True)
+def parser() -> argparse.ArgumentParser:
+    """Makes what reads the command line."""
+    whole = argparse.ArgumentParser("fastws", description="A compiled WebSocket server for ASGI.")
+    commands = whole.add_subparsers(dest="command", required=True)
     run = commands.add_parser(
         "run",
         usage="fastws run [MODULE:APP] [options]",
@@ -170,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--connections", type=int, metavar="N", help="exit code 1 if fewer than these are allowed"
     )
-    return parser
+    return whole
 
 
 def _add_limits(group: Any) -> None:
@@ -191,109 +157,28 @@ def _add_limits(group: Any) -> None:
 def _limit(name: str) -> Callable[[str], str]:
     def check(text: str) -> str:
         try:
-            Limits(**Limits.overrides({_variable(name): text}))
+            Limits(**Limits.overrides({variable(name): text}))
         except ValueError as error:
-            message = str(error).removeprefix(f"{_variable(name)}={text!r}: ")
+            message = str(error).removeprefix(f"{variable(name)}={text!r}: ")
             raise argparse.ArgumentTypeError(message) from None
         return text
 
     return check
 
 
-def _limits() -> Limits:
+def limits() -> Limits:
+    """Gives the limits that the environment sets."""
     try:
         return Limits.read(os.environ)
     except ValueError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
-def _limit_names() -> tuple[str, ...]:
+def limit_names() -> tuple[str, ...]:
+    """Gives the names of all limits, each of which is an option."""
     return Limits.__struct_fields__
 
 
-def _variable(name: str) -> str:
+def variable(name: str) -> str:
+    """Gives the environment variable of a limit."""
     return f"FASTWS_{name.upper()}"
-
-
-def _load_env_file(path: str) -> None:
-    try:
-        from dotenv import load_dotenv
-    except ModuleNotFoundError:
-        _fail("--env-file needs another package: pip install python-dotenv")
-    if not load_dotenv(path):
-        _fail(f"--env-file: nothing to read in {path}")
-
-
-def _check_deploy(connections: int) -> NoReturn:
-    found = sorted(bounds(_limits()))
-    sys.stdout.write(report(found))
-    sys.exit(int(found[0].connections < connections))
-
-
-def _check_app(target: str) -> Any:
-    """Imports the app, so that a wrong name is one line, and in one process; gives it."""
-    module, _, attributes = target.partition(":")
-    if not module or not attributes:
-        _fail(f"{target!r} does not name an app: it has to look like module:app")
-    try:
-        found = import_module(module)
-    except ModuleNotFoundError as error:
-        # Another module that this one imports is the app's own fault, with a traceback.
-        if not f"{module}.".startswith(f"{error.name}."):
-            raise
-        _fail(f"there is no module {error.name!r} (looking from {sys.path[0]!r})")
-    for attribute in attributes.split("."):
-        try:
-            found = getattr(found, attribute)
-        except AttributeError:
-            _fail(f"module {module!r} has no {attributes!r}")
-    return found
-
-
-def _check_broker_url(url: str) -> None:
-    """Finds out that a URL means nothing, or needs another package, before the app does."""
-    from fastws.rooms.brokers import broker_at
-
-    try:
-        broker_at(url)
-    except ValueError as error:
-        _fail(f"the broker: {error}")
-
-
-def _check_broker(app: Any, workers: int) -> None:
-    """Refuses rooms that would end at the borders of processes."""
-    if workers > 1 and str(getattr(app, "broker_url", "")).startswith("memory:"):
-        _fail(
-            f"with {workers} workers a room needs a broker, or each worker has rooms of its own: "
-            f"choose --broker redis://HOST or nats://HOST, or --workers 1 "
-            f"(an app without rooms says so by App(broker=MemoryBroker()))"
-        )
-
-
-def _workers(options: Mapping[str, Any]) -> int:
-    with suppress(ValueError):
-        return int(options.get("workers") or os.environ.get("WEB_CONCURRENCY") or 1)
-    return 1  # uvicorn will say what is wrong with it
-
-
-def _check_address(host: str, port: int) -> None:
-    """Binds and lets go: uvicorn finds out only after it has started the app."""
-    try:
-        for family, kind, protocol, _, address in socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        ):
-            with socket.socket(family, kind, protocol) as sock:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                # Not address[1]: getaddrinfo cuts the port to 16 bits.
-                sock.bind((address[0], port, *address[2:]))
-    except (OSError, OverflowError) as error:
-        _fail(f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}")
-
-
-def _fail(message: str) -> NoReturn:
-    sys.exit(f"fastws: {message}")
-
-
-if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):
-        main()

@@ -1,0 +1,5 @@
+"""`python -m fastws.cli` is `fastws`."""
+
+from fastws.cli import main
+
+main()
