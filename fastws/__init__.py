@@ -25,7 +25,7 @@ from fastws.errors import (
     ProtocolError,
 )
 from fastws.limits import Limits
-from fastws.rooms import Gap
+from fastws.rooms import Gap, History, Receipt, Resumed, RoomPosition
 
 __all__ = [
     "App",
@@ -37,9 +37,13 @@ __all__ = [
     "Error",
     "Gap",
     "HandshakeError",
+    "History",
     "Limits",
     "Message",
     "ProtocolError",
+    "Receipt",
+    "Resumed",
+    "RoomPosition",
     "WebSocket",
     "connect",
 ]

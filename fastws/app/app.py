@@ -19,7 +19,7 @@ from fastws.app.routes import Routes, name_of
 from fastws.app.websocket import WebSocket
 from fastws.errors import HandshakeError
 from fastws.limits import Limits
-from fastws.rooms import Broker, Policy, Rooms, broker_at
+from fastws.rooms import Broker, History, Policy, Rooms, broker_at
 
 logger = logging.getLogger("fastws.app")
 
@@ -68,6 +68,8 @@ class App:
         policy: what becomes of messages to members who do not read, where the route does not say.
         broker: how messages to rooms get to other processes: a `Broker`, or the URL of one, see
             `broker_at`. By default what ``FASTWS_BROKER`` says, or ``memory://``: they do not.
+        history: what is kept of which rooms, for clients that come back (`WebSocket.resume`); by
+            what their names begin with: ``{"chat/": History(count=100, ttl=300)}``, "" for all.
     """
 
     def __init__(
@@ -78,13 +80,14 @@ class App:
         limits: Limits | None = None,
         policy: Policy = "disconnect",
         broker: Broker | str | None = None,
+        history: Mapping[str, History] | None = None,
     ) -> None:
         if broker is None:
             broker = os.environ.get("FASTWS_BROKER", "memory://")
         self.broker_url = broker if isinstance(broker, str) else None
         if isinstance(broker, str):
             broker = broker_at(broker, limits or server_limits())
-        self.rooms = Rooms(broker)
+        self.rooms = Rooms(broker, history)
         self.metrics = Metrics(self.rooms)
         self._ready = True
         self._auth = auth

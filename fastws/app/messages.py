@@ -8,6 +8,10 @@ from msgspec import inspect
 
 from fastws.app.faults import MAX_DETAIL, MAX_PATH, explain, paths, printable, walk
 from fastws.closing import CloseCode
+from fastws.rooms import RoomPosition
+
+# The name of a field, in MessagePack.
+POSITION = msgspec.msgpack.encode("position")
 
 
 # For type checkers: subclasses are frozen, too, without saying so.
@@ -131,6 +135,13 @@ class Codec:
         data = self.encode_bytes(message)
         return data if self.binary else data.decode()
 
+    def add_position(self, payload: str | bytes, position: RoomPosition) -> str | bytes:
+        """Gives what `encode` has given, with one more field, ``position``.
+
+        What is no object, such as a list, remains as it is.
+        """
+        raise NotImplementedError
+
     @classmethod
     def _is_safe(cls, node: inspect.Type | inspect.Field) -> bool:
         """Tells whether a peer cannot make a lookup in such a dict or set slow.
@@ -178,6 +189,14 @@ class JsonCodec(Codec):
         super().__init__(messages, msgspec.json.Decoder(messages).decode)
         self.encode_bytes = msgspec.json.Encoder().encode
 
+    def add_position(self, payload: str | bytes, position: RoomPosition) -> str | bytes:
+        """See `Codec.add_position`."""
+        assert isinstance(payload, str)
+        if payload[-1:] != "}":
+            return payload
+        comma = "" if payload == "{}" else ","
+        return f'{payload[:-1]}{comma}"position":{self.encode_bytes(position).decode()}}}'
+
 
 class MessagePackCodec(Codec):
     """Messages as binary MessagePack, with the same structs.
@@ -200,3 +219,16 @@ class MessagePackCodec(Codec):
     def __init__(self, messages: Any) -> None:
         super().__init__(messages, msgspec.msgpack.Decoder(messages).decode)
         self.encode_bytes = msgspec.msgpack.Encoder().encode
+
+    def add_position(self, payload: str | bytes, position: RoomPosition) -> str | bytes:
+        """See `Codec.add_position`."""
+        assert isinstance(payload, bytes)
+        # MessagePack: 0x80 to 0x8f are maps of so many entries, 0xde is followed by their number.
+        if payload[:1] == b"\xde":
+            count, start = int.from_bytes(payload[1:3], "big"), 3
+        elif 0x80 <= payload[0] <= 0x8F:
+            count, start = payload[0] - 0x80, 1
+        else:
+            return payload
+        head = bytes([0x80 + count + 1]) if count < 15 else b"\xde" + (count + 1).to_bytes(2, "big")
+        return b"%b%b%b%b" % (head, payload[start:], POSITION, self.encode_bytes(position))

@@ -49,6 +49,8 @@ FANOUT = (
     ("seconds", "fastws_fanout_seconds", "Time that was spent on giving them to members."),
     ("foreign", "fastws_foreign_messages", "What a broker brought that is no message of ours."),
     ("gaps", "fastws_gaps", "Times that messages to a room here did not come from the broker."),
+    ("resumed", "fastws_resumed", "Times that a member came back into a room with a history."),
+    ("recovered", "fastws_recovered", "Times that it then got all that it had missed."),
     ("queued", "fastws_outbox_queued_messages", "Deliveries that had to wait in an outbox."),
     (
         "dropped",

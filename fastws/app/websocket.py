@@ -21,7 +21,7 @@ from fastws.app.routes import name_of
 from fastws.closing import CLOSINGS, CloseCode
 from fastws.errors import BrokerUnavailable, Disconnected, HandshakeError, ProtocolError
 from fastws.limits import Limits
-from fastws.rooms import Member, Policy, Rooms
+from fastws.rooms import Member, Policy, Receipt, Resumed, RoomPosition, Rooms
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -178,10 +178,39 @@ class WebSocket(Exchange[M]):
             ProtocolError: that is no name for a room, or it is in ``max_rooms``.
             Disconnected: the connection is over.
         """
-        self._expect_accepted("join")
+        self._need_rooms().join(self._as_member("join"), room)
+
+    async def resume(self, position: RoomPosition) -> Resumed:
+        """Lets the connection be in a room again, and sends it what it has missed.
+
+        The client gets a `Resumed`, all that was published to the room since, as fast as it
+        reads, and from then on what is published; each message with its position, which the
+        client gives when it comes back. What it had published before comes to it, too.
+
+        Args:
+            position: that of the last message that the client has; ``RoomPosition("lobby")`` if it
+                has none.
+
+        Raises:
+            ProtocolError: as `join`, and for a room without a history; see `App`.
+            BrokerUnavailable: Redis or NATS is out of reach; see `publish`.
+            Disconnected: the connection is over.
+        """
+        member = self._as_member("resume")
+        try:
+            return await self._need_rooms().resume(member, position)
+        except BrokerUnavailable:
+            raise
+        except (OSError, RuntimeError):
+            # As of `Exchange.send`.
+            raise Disconnected(*self._connection.closing()) from None
+
+    def _as_member(self, what: str) -> Member:
+        """Gives the connection as rooms see it."""
+        self._expect_accepted(what)
         if self.state is State.CLOSED:
             raise Disconnected(*self._connection.closing())
-        rooms = self._need_rooms()
+        self._need_rooms()
         self._direct = False
         if self._member is None:
             self._member = Member(
@@ -193,26 +222,34 @@ class WebSocket(Exchange[M]):
                 close=self.close_soon,
                 hears_gaps=self.codec is not None,
             )
-        rooms.join(self._member, room)
+        return self._member
 
     def leave(self, room: str) -> None:
         """Lets it be in a room no more; nothing happens if it is not."""
         if self._member is not None:
             self._need_rooms().leave(self._member, room)
 
-    def publish(self, room: str, message: Any, *, key: str | None = None) -> Awaitable[None]:
+    def publish(
+        self, room: str, message: Any, *, key: str | None = None, message_id: str | None = None
+    ) -> Awaitable[Receipt]:
         """Sends a message to all in a room but this connection; waits for none of them.
 
         Args:
             room: the name of the room.
             message: as in `send`; each member gets it in its own format.
             key: what the message is about, for members with the policy "latest-by-key".
+            message_id: the second message with the same goes to nobody; see `Rooms.publish`.
+
+        Returns:
+            What the broker's engine says to it, which has it then.
 
         Raises:
             BrokerUnavailable: Redis or NATS is out of reach. Not caught, it ends the connection
                 with 1013; others stay.
         """
-        return self._need_rooms().publish(room, message, exclude=self._member, key=key)
+        return self._need_rooms().publish(
+            room, message, exclude=self._member, key=key, message_id=message_id
+        )
 
     def _need_rooms(self) -> Rooms:
         if self._rooms is None:

@@ -3,18 +3,23 @@
 - `rooms`: room -> members and member -> rooms; encoding once, fan-out
 - `member`: one connection as rooms see it; what it gets while it is behind
 - `outbox`: where messages wait for a member that is behind, within bounds, by a named policy
+- `names`: what a room may be called
+- `groups`: the members of a room that get the same bytes
 - `gap`: what a member is told when messages did not come to it
+- `position`, `resuming`: how a member comes back into a room that has a history
+- `envelope`: what goes through the broker
 - `counters`: what has become of the messages, for metrics
 - `brokers`: how a message gets to the rooms of the same name, in this process or in others
 
 It runs on any ASGI server; ours it reaches through ``scope["extensions"]["fastws"]`` only.
 """
 
-from fastws.rooms.brokers import Broker, broker_at
+from fastws.rooms.brokers import Broker, History, Receipt, broker_at
 from fastws.rooms.counters import Counters
 from fastws.rooms.gap import Gap
 from fastws.rooms.member import Codec, Member
 from fastws.rooms.outbox import Outbox, Policy
+from fastws.rooms.position import Resumed, RoomPosition
 from fastws.rooms.rooms import Rooms
 
 __all__ = [
@@ -22,9 +27,13 @@ __all__ = [
     "Codec",
     "Counters",
     "Gap",
+    "History",
     "Member",
     "Outbox",
     "Policy",
+    "Receipt",
+    "Resumed",
+    "RoomPosition",
     "Rooms",
     "broker_at",
 ]

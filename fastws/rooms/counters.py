@@ -19,6 +19,8 @@ class Counters:
             connection ended.
         gaps: how often it was found, in a room with members here, that messages did not come
             from the broker.
+        resumed: how often a member has come back into a room with a history.
+        recovered: how often it then got all that it had missed.
         foreign: what a broker brought that is no message of ours; it was skipped.
         seconds: time that was spent on giving messages to connections and outboxes.
     """
@@ -31,5 +33,7 @@ class Counters:
     disconnected: int = 0
     undelivered: int = 0
     gaps: int = 0
+    resumed: int = 0
+    recovered: int = 0
     foreign: int = 0
     seconds: float = 0.0

@@ -23,6 +23,7 @@ from fastws.limits import Limits
 from fastws.rooms.counters import Counters
 from fastws.rooms.gap import Gap
 from fastws.rooms.outbox import POLICIES, Outbox, Policy
+from fastws.rooms.position import RoomPosition
 
 if TYPE_CHECKING:
     from fastws.rooms.rooms import Rooms
@@ -43,6 +44,9 @@ class Codec(Protocol):
 
     def encode(self, message: Any) -> str | bytes:
         """Gives the text, or the bytes, of a message."""
+
+    def add_position(self, payload: str | bytes, position: RoomPosition) -> str | bytes:
+        """Gives what `encode` has given, with one more field, ``position``."""
 
 
 class Member:

@@ -7,65 +7,31 @@ called gets the message, who joins later does not, and publishing never waits fo
 """
 
 import asyncio
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
-import msgspec
-
 from fastws.closing import CloseCode
 from fastws.errors import Disconnected, ProtocolError
+from fastws.rooms import envelope
 from fastws.rooms.brokers.base import Broker
-from fastws.rooms.brokers.history import Position
+from fastws.rooms.brokers.history import Histories, History, Position, Receipt
 from fastws.rooms.brokers.memory import MemoryBroker
 from fastws.rooms.counters import Counters
+from fastws.rooms.envelope import Envelope
 from fastws.rooms.gap import Gap
+from fastws.rooms.groups import Group, Groups, put, remove, without
 from fastws.rooms.member import NO_ROOMS, Codec, Member
+from fastws.rooms.names import check_name
 from fastws.rooms.outbox import ITEM_COST
+from fastws.rooms.position import Resumed, RoomPosition
+from fastws.rooms.resuming import CatchUp
 
-# Enough for a path or two identifiers, and what NATS and Redis take without a second thought.
-MAX_NAME = 200
 # Bytes that may be published before those who send them to members on other servers get their turn;
 # each message counts 256 more, as in an outbox.
 TURN_SIZE = 128 * 1024
 # The channel of broadcasts; no room can have this name.
 EVERYBODY = ""
-
-
-class _Envelope(msgspec.Struct, array_like=True, frozen=True):
-    """What goes through the broker.
-
-    Attributes:
-        payload: a str or bytes as they are; of any other message a dict with what each codec
-            made of it, by the codec's subprotocol.
-        sender: the id of a member that is not to get it; 0 for none.
-        key: for the policy "latest-by-key".
-    """
-
-    payload: Any
-    sender: int = 0
-    key: str | None = None
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Envelope).decode
-
-
-class _Group:
-    """The members of a room that get the same bytes, in the order in which they joined."""
-
-    __slots__ = ("codec", "has_tasks", "members", "prepare", "publish")
-
-    def __init__(self, like: Member) -> None:
-        self.codec = like.codec
-        # Whether it takes tasks to send to them, as on other servers than ours.
-        self.has_tasks = like.place is like
-        self.prepare = like.prepare
-        self.publish = like.publish
-        # By what `publish` looks at: the connections, on our server.
-        self.members: dict[Any, Member] = {}
-
-
-_Groups = dict[Any, _Group]
 
 
 class Rooms:
@@ -76,6 +42,8 @@ class Rooms:
 
     Args:
         broker: how messages get to other processes; by default they do not.
+        history: what is kept of which rooms, for members that come back; by what their names
+            begin with, "" for all. By default nothing.
 
     Attributes:
         broker: the same; `start` and `stop` connect and disconnect it.
@@ -84,12 +52,19 @@ class Rooms:
             members here are added by themselves; an `App` adds those of its routes.
     """
 
-    def __init__(self, broker: Broker | None = None) -> None:
+    def __init__(
+        self, broker: Broker | None = None, history: Mapping[str, History] | None = None
+    ) -> None:
         self.broker: Broker = broker or MemoryBroker()
         self.broker.receiver = self
+        self._history_of = self.broker.histories = Histories(history)
         self.counters = Counters()
         self.codecs: dict[str, Codec] = {}
-        self._rooms: dict[str, _Groups] = {}
+        self._rooms: dict[str, Groups] = {}
+        # By room: those who are on their way into it; and those who have come, and had messages
+        # then that the broker has not brought yet.
+        self._catching: dict[str, list[CatchUp]] = {}
+        self._ahead: dict[str, dict[Member, Position]] = {}
         # Those who are in a room, by id.
         self._members: dict[int, Member] = {}
         # Bytes that tasks of members are to send, since they had a turn.
@@ -124,20 +99,51 @@ class Rooms:
         """
         if room in member.rooms:
             return
-        if member.ended:
-            raise Disconnected()
-        check_name(room)
-        if member.limits.max_rooms is not None and len(member.rooms) >= member.limits.max_rooms:
-            raise ProtocolError(CloseCode.POLICY_VIOLATION, f"over {member.limits.max_rooms} rooms")
+        self._check(member, room)
         if member.home is not self:
             self._add(member)
-        groups = self._rooms.get(room)
-        if groups is None:
-            groups = self._rooms[room] = {}
-            self.broker.subscribe(room)
-        _put(groups, member)
+        self._want(room)
+        put(self._rooms.setdefault(room, {}), member)
         assert isinstance(member.rooms, set)
         member.rooms.add(room)
+
+    async def resume(self, member: Member, position: RoomPosition) -> Resumed:
+        """Lets a member be in a room again, and sends it what it has missed since a position.
+
+        It gets a `Resumed`, then what it has missed, as fast as it reads, and then all that is
+        published to the room. Until this returns it does not count as in the room.
+
+        Args:
+            member: who comes; if it is in the room it leaves first.
+            position: that of its last message; ``RoomPosition("lobby")`` for who had none, and
+                is to learn where it is.
+
+        Raises:
+            ProtocolError: as `join`, and for a room without a history.
+            Disconnected: the member has ended.
+            OSError: the broker's engine is out of reach, or the connection is over.
+        """
+        room = position.room
+        self.leave(member, room)
+        self._check(member, room)
+        if self._history_of(room) is None:
+            raise ProtocolError(CloseCode.POLICY_VIOLATION, "this room has no history")
+        catching = CatchUp(room, member, self.counters)
+        self._want(room)
+        self._catching.setdefault(room, []).append(catching)
+        try:
+            since = Position(position.epoch, position.number) if position.epoch else None
+            resumed = await catching.run(self.broker, since)
+            self.join(member, room)
+            self._ahead.setdefault(room, {})[member] = catching.position
+        finally:
+            self._catching[room].remove(catching)
+            if not self._catching[room]:
+                del self._catching[room]
+            self._unwant(room)
+        self.counters.resumed += 1
+        self.counters.recovered += resumed.recovered
+        return resumed
 
     def leave(self, member: Member, room: str) -> None:
         """Lets a member be in a room no more; nothing happens if it is not."""
@@ -146,18 +152,32 @@ class Rooms:
         assert isinstance(member.rooms, set)
         member.rooms.remove(room)
         groups = self._rooms[room]
-        name = _group_of(member)
-        group = groups[name]
-        del group.members[member.place]
-        if not group.members:
-            del groups[name]
+        remove(groups, member)
         if not groups:
             del self._rooms[room]
-            self.broker.unsubscribe(room)
+            self._unwant(room)
+        ahead = self._ahead.get(room, {})
+        if ahead.pop(member, None) is not None and not ahead:
+            del self._ahead[room]
         if member.outbox is not None:
             member.outbox.leave(room)
         if not member.rooms:
             self._remove(member)
+
+    def _check(self, member: Member, room: str) -> None:
+        if member.ended:
+            raise Disconnected()
+        check_name(room)
+        if member.limits.max_rooms is not None and len(member.rooms) >= member.limits.max_rooms:
+            raise ProtocolError(CloseCode.POLICY_VIOLATION, f"over {member.limits.max_rooms} rooms")
+
+    def _want(self, room: str) -> None:
+        if room not in self._rooms and room not in self._catching:
+            self.broker.subscribe(room)
+
+    def _unwant(self, room: str) -> None:
+        if room not in self._rooms and room not in self._catching:
+            self.broker.unsubscribe(room)
 
     def leave_all(self, member: Member) -> None:
         """Lets a member be in no room; takes as long as it is in rooms."""
@@ -191,8 +211,14 @@ class Rooms:
     # The way of a message.
 
     async def publish(
-        self, room: str, message: Any, *, exclude: Member | None = None, key: str | None = None
-    ) -> None:
+        self,
+        room: str,
+        message: Any,
+        *,
+        exclude: Member | None = None,
+        key: str | None = None,
+        message_id: str | None = None,
+    ) -> Receipt:
         """Sends a message to all in a room, and waits for none of them.
 
         Args:
@@ -200,45 +226,56 @@ class Rooms:
             message: text as str, binary as bytes; anything else the members' codecs encode.
             exclude: who is not to get it: as a rule who speaks.
             key: what the message is about, for members with the policy "latest-by-key".
+            message_id: see `Broker.publish`; who does not know whether a message was taken
+                publishes it once more with the same.
+
+        Returns:
+            What the engine says to it, which has it now.
 
         Raises:
             ProtocolError: that is no name for a room, or more than the broker's engine takes.
             OSError: the broker's engine is out of reach; see `Broker.publish`.
+            ValueError: the engine cannot tell messages by their ids in this room.
         """
         groups = self._rooms.get(room)
         if groups is None:
             check_name(room)
-        await self.broker.publish(room, self._pack(message, groups or {}, exclude, key))
+        kept = self._history_of(room) is not None
+        payload = self._pack(message, groups or {}, exclude, key, kept)
+        receipt = await self.broker.publish(room, payload, message_id)
         await self._give_turn()
+        return receipt
 
     async def broadcast(
         self, message: Any, *, exclude: Member | None = None, key: str | None = None
     ) -> None:
         """Sends a message to all who are in any room, once; else like `publish`."""
         groups = self._everybody()
-        await self.broker.publish(EVERYBODY, self._pack(message, groups, exclude, key))
+        await self.broker.publish(EVERYBODY, self._pack(message, groups, exclude, key, False))
         await self._give_turn()
 
     def _pack(
-        self, message: Any, groups: _Groups, exclude: Member | None, key: str | None
+        self, message: Any, groups: Groups, exclude: Member | None, key: str | None, kept: bool
     ) -> bytes:
         if key is not None and not isinstance(key, str):
             raise TypeError(f"a key is a str, not {type(key).__name__}")
         if isinstance(message, (bytearray, memoryview)):
             message = bytes(message)
         elif not isinstance(message, (str, bytes)):
-            message = self._encode_for(groups, message)
-        return _encode(_Envelope(message, 0 if exclude is None else exclude.id, key))
+            if kept and "position" in getattr(message, "__struct_fields__", ()):
+                raise TypeError("a room with a history adds a field 'position' to each message")
+            message = self._encode_for(groups, message, kept)
+        return envelope.encode(Envelope(message, 0 if exclude is None else exclude.id, key))
 
-    def _encode_for(self, groups: _Groups, message: Any) -> dict[str, str | bytes]:
-        """Gives what each codec makes of a message, of all that members have."""
+    def _encode_for(self, groups: Groups, message: Any, kept: bool) -> dict[str, str | bytes]:
+        """Gives what each codec makes of a message, of all that members have or may have."""
         encoded: dict[str, str | bytes] = {}
         for group in groups.values():
             if group.codec is None:
                 raise TypeError(f"a member without a codec cannot get a {type(message).__name__}")
             if group.codec.subprotocol not in encoded:
                 encoded[group.codec.subprotocol] = group.codec.encode(message)
-        if not self.broker.local:
+        if kept or not self.broker.local:
             for name in self.codecs.keys() - encoded.keys():
                 encoded[name] = self.codecs[name].encode(message)
         return encoded
@@ -252,23 +289,25 @@ class Rooms:
     def on_message(self, channel: str, payload: bytes, position: Position | None = None) -> None:
         """Takes a message from the broker to the members that are here."""
         start = perf_counter()
+        place = None
+        if position is not None and self._history_of(channel) is not None:
+            place = RoomPosition(channel, *position)
+            for catching in self._catching.get(channel, ()):
+                catching.on_message(payload, position)
         groups = self._everybody() if channel == EVERYBODY else self._rooms.get(channel)
         if groups is None:
             return
-        try:
-            envelope = _decode(payload)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        message = envelope.decode(payload)
+        if message is None:
             self.counters.foreign += 1
             return
         self.counters.published += 1
-        excluded = self._members.get(envelope.sender)
+        late = self._late(channel, position) if self._ahead else None
         slow: list[Member] = []
         for group in tuple(groups.values()):
-            encoded: Any = envelope.payload
-            if isinstance(encoded, dict) and group.codec is not None:
-                encoded = encoded.get(group.codec.subprotocol)
-            if isinstance(encoded, (str, bytes)):
-                slow += self._deliver(group, encoded, excluded, envelope.key, channel)
+            encoded = message.payload_for(group.codec, place)
+            if encoded is not None:
+                slow += self._deliver(without(group, late), encoded, message, channel)
             else:
                 # Of a process that does not know the codec of these, such as one of a new version.
                 self.counters.foreign += 1
@@ -279,15 +318,31 @@ class Rooms:
             member.close(CloseCode.POLICY_VIOLATION, "slow consumer")
         self.counters.seconds += perf_counter() - start
 
+    def _late(self, room: str, position: Position | None) -> set[Member]:
+        """Gives those who have had the message that comes, when they came into the room."""
+        ahead = self._ahead.get(room)
+        if not ahead or position is None:
+            return set()
+        late = {
+            member
+            for member, last in ahead.items()
+            if last.epoch == position.epoch and position.number <= last.number
+        }
+        if not late:
+            del self._ahead[room]
+        return late
+
     def on_gap(self, channel: str, lost: int | None) -> None:
         """Tells the members that are here that messages did not come to them."""
+        for catching in self._catching.get(channel, ()):
+            catching.on_gap()
         groups = self._everybody() if channel == EVERYBODY else self._rooms.get(channel, {})
         if groups:
             self.counters.gaps += 1
         for group in tuple(groups.values()):
             self._tell_gap(group, channel, lost)
 
-    def _tell_gap(self, group: _Group, room: str, lost: int | None) -> None:
+    def _tell_gap(self, group: Group, room: str, lost: int | None) -> None:
         told = {place: m for place, m in group.members.items() if m.hears_gaps}
         if told and group.codec is not None:
             message = group.prepare(group.codec.encode(Gap(room, lost)))
@@ -299,25 +354,22 @@ class Rooms:
         self.counters.foreign += 1
 
     def _deliver(
-        self,
-        group: _Group,
-        payload: str | bytes,
-        exclude: Member | None,
-        key: str | None,
-        room: str,
+        self, group: Group, payload: str | bytes, message: Envelope, room: str
     ) -> list[Member]:
         """Sends a message to a group; gives those that are to be closed."""
-        message = group.prepare(payload)
+        prepared = group.prepare(payload)
+        exclude = self._members.get(message.sender)
         place = None if exclude is None else exclude.place
         self.counters.deliveries += len(group.members) - (place in group.members)
-        behind = group.publish(group.members, message, place)
+        behind = group.publish(group.members, prepared, place)
         if not behind:
             return []
         self.counters.queued += len(behind)
         size = len(payload.encode() if isinstance(payload, str) else payload)
         if group.has_tasks:
             self._since_turn += size + ITEM_COST
-        return [m for m in behind if not m.enqueue(message, size, key, self.counters, room)]
+        key, counters = message.key, self.counters
+        return [m for m in behind if not m.enqueue(prepared, size, key, counters, room)]
 
     # Everybody.
 
@@ -339,40 +391,8 @@ class Rooms:
         if not self._members:
             self.broker.unsubscribe(EVERYBODY)
 
-    def _everybody(self) -> _Groups:
-        groups: _Groups = {}
+    def _everybody(self) -> Groups:
+        groups: Groups = {}
         for member in self._members.values():
-            _put(groups, member)
+            put(groups, member)
         return groups
-
-
-def check_name(room: str) -> None:
-    """Checks the name of a room.
-
-    Raises:
-        ProtocolError: it is empty, has more than `MAX_NAME` bytes, or is no UTF-8.
-        TypeError: it is no str.
-    """
-    if not isinstance(room, str):
-        raise TypeError(f"the name of a room is a str, not {type(room).__name__}")
-    try:
-        size = len(room) if room.isascii() else len(room.encode())
-    except UnicodeEncodeError:
-        size = 0
-    if not 0 < size <= MAX_NAME:
-        raise ProtocolError(
-            CloseCode.POLICY_VIOLATION, f"the name of a room has 1 to {MAX_NAME} bytes of UTF-8"
-        )
-
-
-def _group_of(member: Member) -> Any:
-    """Gives what the bytes depend on that a member gets, and how it gets them."""
-    return (None if member.codec is None else member.codec.subprotocol, member.publish)
-
-
-def _put(groups: _Groups, member: Member) -> None:
-    name = _group_of(member)
-    group = groups.get(name)
-    if group is None:
-        group = groups[name] = _Group(member)
-    group.members[member.place] = member

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from fastws.app.messages import BadMessage, Codec, Error, JsonCodec, Message, MessagePackCodec
 from fastws.closing import CloseCode
+from fastws.rooms import RoomPosition
 
 CANARY = "qu\x1b[31m\r\nokka"
 
@@ -537,3 +538,21 @@ def test_any_bytes_are_a_message_or_a_fault(payload: bytes) -> None:
     never_quotes(payload, MSGPACK)
     never_quotes(CHAT + payload, MSGPACK)
     never_quotes(b'{"type":"Rich",' + payload, JSON)
+
+
+@pytest.mark.parametrize("count", [0, 1, 14, 15, 16, 300])
+@pytest.mark.parametrize("codec", [JsonCodec(dict[str, int]), MessagePackCodec(dict[str, int])])
+def test_a_position_is_one_more_field(codec: Codec, count: int) -> None:
+    message = {str(i): i for i in range(count)}
+    position = RoomPosition('a"}', "epoch", 17)
+    decode = msgspec.msgpack.decode if codec.binary else msgspec.json.decode
+    payload: Any = codec.add_position(codec.encode(message), position)
+    assert isinstance(payload, bytes if codec.binary else str)
+    assert decode(payload) == message | {"position": msgspec.to_builtins(position)}
+
+
+@pytest.mark.parametrize("codec", [JsonCodec(str), MessagePackCodec(str)])
+@pytest.mark.parametrize("message", [[], [{}], 1, "x", "}", None, list(range(20))])
+def test_what_is_no_object_has_no_position(codec: Codec, message: object) -> None:
+    payload = codec.encode(message)
+    assert codec.add_position(payload, RoomPosition("a", "b", 1)) == payload

@@ -7,7 +7,7 @@ import pytest
 
 from fastws.app.messages import JsonCodec, MessagePackCodec
 from fastws.limits import Limits
-from fastws.rooms import Counters, Gap, Member, Outbox, Policy, Rooms
+from fastws.rooms import Counters, Gap, Member, Outbox, Policy, RoomPosition, Rooms
 from tests.rooms.serving import Hall, hall, payloads, turns
 from tests.rooms.test_member import Wire
 from tests.server.peer import Peer
@@ -23,6 +23,9 @@ class Repr:
 
     def encode(self, message: Any) -> str:
         return repr(message)
+
+    def add_position(self, payload: str | bytes, position: RoomPosition) -> str | bytes:
+        return payload
 
 
 def gap(room: str, lost: int | None) -> bytes:

@@ -14,7 +14,7 @@ from fastws.errors import Disconnected, ProtocolError
 from fastws.limits import Limits
 from fastws.rooms import Member, Rooms
 from fastws.rooms.brokers import MemoryBroker
-from fastws.rooms.rooms import MAX_NAME
+from fastws.rooms.names import MAX_NAME
 
 
 async def ignore(event: Any) -> None:
@@ -101,8 +101,8 @@ def test_names_of_rooms(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "x" * (MAX_NAME + 1), "é" * (MAX_NAME // 2) + "x", "\ud800"],
-    ids=["empty", "long", "long in bytes", "surrogate"],
+    ["", "x" * (MAX_NAME + 1), "é" * (MAX_NAME // 2) + "x", "\ud800", "\0", "\0room"],
+    ids=["empty", "long", "long in bytes", "surrogate", "NUL", "begins with NUL"],
 )
 def test_no_names_of_rooms(name: str) -> None:
     rooms = Rooms()
