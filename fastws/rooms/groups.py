@@ -41,10 +41,8 @@ def remove(groups: Groups, member: Member) -> None:
         del groups[name]
 
 
-def without(group: Group, late: set[Member] | None) -> Group:
-    """Gives the group of the others; as a rule it is the same."""
-    if not late or late.isdisjoint(group.members.values()):
-        return group
+def without(group: Group, late: set[Member]) -> Group:
+    """Gives a group of the others."""
     others = Group(next(iter(group.members.values())))
     others.members = {place: m for place, m in group.members.items() if m not in late}
     return others

@@ -307,7 +307,8 @@ class Rooms:
         for group in tuple(groups.values()):
             encoded = message.payload_for(group.codec, place)
             if encoded is not None:
-                slow += self._deliver(without(group, late), encoded, message, channel)
+                others = without(group, late) if late else group
+                slow += self._deliver(others, encoded, message, channel)
             else:
                 # Of a process that does not know the codec of these, such as one of a new version.
                 self.counters.foreign += 1

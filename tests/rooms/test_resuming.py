@@ -123,6 +123,7 @@ async def test_who_had_nothing_yet_can_come_back_too() -> None:
     member = client.member()
     await rooms.resume(member, START)
     member.end()
+    assert nothing_is_left(rooms)
     await say(rooms, 1)
     await rooms.resume(again.member(), client.position)
     assert again.got == [("Resumed", True), 1]
