@@ -192,9 +192,9 @@ class JsonCodec(Codec):
     def add_position(self, payload: str | bytes, position: RoomPosition) -> str | bytes:
         """See `Codec.add_position`."""
         assert isinstance(payload, str)
-        if payload[-1:] != "}":
+        if not payload.endswith("}"):
             return payload
-        comma = "" if payload == "{}" else ","
+        comma = "" if len(payload) == len("{}") else ","
         return f'{payload[:-1]}{comma}"position":{self.encode_bytes(position).decode()}}}'
 
 
@@ -224,7 +224,7 @@ class MessagePackCodec(Codec):
         """See `Codec.add_position`."""
         assert isinstance(payload, bytes)
         # MessagePack: 0x80 to 0x8f are maps of so many entries, 0xde is followed by their number.
-        if payload[:1] == b"\xde":
+        if payload.startswith(b"\xde"):
             count, start = int.from_bytes(payload[1:3], "big"), 3
         elif 0x80 <= payload[0] <= 0x8F:
             count, start = payload[0] - 0x80, 1

@@ -545,8 +545,8 @@ def test_any_bytes_are_a_message_or_a_fault(payload: bytes) -> None:
 def test_a_position_is_one_more_field(codec: Codec, count: int) -> None:
     message = {str(i): i for i in range(count)}
     position = RoomPosition('a"}', "epoch", 17)
-    decode = msgspec.msgpack.decode if codec.binary else msgspec.json.decode
-    payload: Any = codec.add_position(codec.encode(message), position)
+    decode: Any = msgspec.msgpack.decode if codec.binary else msgspec.json.decode
+    payload = codec.add_position(codec.encode(message), position)
     assert isinstance(payload, bytes if codec.binary else str)
     assert decode(payload) == message | {"position": msgspec.to_builtins(position)}
 
