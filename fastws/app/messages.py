@@ -194,7 +194,7 @@ class JsonCodec(Codec):
         assert isinstance(payload, str)
         if not payload.endswith("}"):
             return payload
-        comma = "" if len(payload) == len("{}") else ","
+        comma = "" if payload.startswith("{}") else ","
         return f'{payload[:-1]}{comma}"position":{self.encode_bytes(position).decode()}}}'
 
 
