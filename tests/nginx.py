@@ -9,6 +9,9 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
+
+from tests.processes import PATIENCE
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 # Debian's place for it is not on everybody's path.
@@ -81,16 +84,21 @@ class Nginx:
 
     def reload(self, inside: str) -> None:
         """Tells it to go on with another configuration, as `nginx -s reload` does."""
+        self.workers()  # before it has any, the signal would end it
         self.configure(inside)
         os.kill(self.pid, signal.SIGHUP)
 
     def workers(self) -> list[int]:
-        """Gives the processes that have connections: after a reload also those of before."""
-        return [int(pid) for pid in _children(self.pid).read_text().split()]
+        """Gives the processes that have connections: after a reload also those of before.
 
-
-def _children(pid: int) -> Path:
-    return Path(f"/proc/{pid}/task/{pid}/children")
+        Waits for the first.
+        """
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        deadline = monotonic() + PATIENCE
+        while not (found := children.read_text().split()):
+            assert monotonic() < deadline, "nginx does not begin"
+            sleep(0.01)
+        return [int(pid) for pid in found]
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 
 from benchmarks import machine, report
-from benchmarks.cluster import delivery, findings, flood, idle
+from benchmarks.cluster import delivery, findings, flood, idle, shutdown
 from benchmarks.cluster.findings import Finding
 from benchmarks.cluster.hosts import hosts, namespaces_allowed
 from benchmarks.cluster.stage import Engine, Stage
@@ -36,6 +36,11 @@ PROOFS: dict[str, tuple[str, Proof, Proof]] = {
         "10,000 idle connections through nginx to two workers",
         partial(idle.prove, clients=10_000, seconds=180),
         partial(idle.prove, clients=500, seconds=25),
+    ),
+    "shutdown": (
+        "The end of a worker with 1,000 clients, of whom 20 never read and 20 never answer",
+        partial(shutdown.prove, clients=1000, stubborn=20),
+        partial(shutdown.prove, clients=100, stubborn=5),
     ),
 }
 

@@ -188,9 +188,9 @@ def site(sockets: Sequence[Path], listen: str) -> str:
     All clients have one address here.
     """
     text = SITE.read_text()
-    servers = "".join(f"    server unix:{path};\n" for path in sockets)
+    servers = "".join(f"    server unix:{path} max_fails=0;\n" for path in sockets)
     for pattern, replacement in (
-        (r"(    server unix:\S+;\n)+", servers),
+        (r"(    server unix:.*;\n)+", servers),
         (r"server \{\n    listen 80;.*?\n\}\n", ""),
         (r"listen 443 ssl;", f"listen {listen};"),
         (r"    ssl_\w+ .*\n    ssl_\w+ .*\n", ""),
