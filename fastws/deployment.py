@@ -64,10 +64,19 @@ def bounds(limits: Limits, proc: Path = Path("/proc")) -> Iterator[Bound]:
 
 def processes(proc: Path, name: str) -> Iterator[Path]:
     """Finds the processes that have connections: nginx's workers, and those of `fastws run`."""
-    pattern = {"fastws": rb"fastws[^\0]*\0run\0", "nginx": rb"^nginx: worker process"}[name]
     for process in proc.glob("[0-9]*"):
-        if re.search(pattern, _command_line(process)):
+        if _is(name, process):
             yield from _workers_of(process) or [process]
+
+
+def is_server(process: Path) -> bool:
+    """Tells whether a process, such as ``/proc/17``, is a `fastws run`."""
+    return _is("fastws", process)
+
+
+def _is(name: str, process: Path) -> bool:
+    pattern = {"fastws": rb"fastws[^\0]*\0run\0", "nginx": rb"^nginx: worker process"}[name]
+    return re.search(pattern, _command_line(process)) is not None
 
 
 def _workers_of(process: Path) -> list[Path]:

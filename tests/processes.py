@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
@@ -21,12 +21,19 @@ class Process:
         pid: its process id, which is also its process group.
     """
 
-    def __init__(self, *argv: str, env: Mapping[str, str] | None = None, cwd: str | None = None):
+    def __init__(
+        self,
+        *argv: str,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        pass_fds: Iterable[int] = (),
+    ):
         self.argv = argv
         self._popen = subprocess.Popen(
             argv,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
             cwd=cwd,
+            pass_fds=tuple(pass_fds),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

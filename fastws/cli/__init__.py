@@ -1,6 +1,7 @@
 """The command line.
 
 - `run`: `fastws run MODULE:APP`, uvicorn with our protocol classes, our defaults and our limits
+- `drain`: `fastws drain PID`, the end of one, waited for
 - `options`: what the commands take, and where the limits come from
 
 `fastws check-deploy` says which limit of the machine stops connections first.
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from fastws.cli.drain import drain
 from fastws.cli.options import limits, parser
 from fastws.cli.run import run
 from fastws.deployment import bounds, report
@@ -21,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     match options.pop("command"):
         case "run":
             run(options)
+        case "drain":
+            drain(options["pid"], options.get("timeout"))
         case "check-deploy":
             _check_deploy(options.get("connections", 0))
 

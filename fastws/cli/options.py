@@ -17,7 +17,7 @@ CHAT = "fastws.examples.chat:app"
 
 EXAMPLES = """examples:
   fastws run fastws.examples.echo:app --port 9000
-  fastws run shop.main:app --uds /run/shop.sock --workers 4 --broker redis://10.0.0.5
+  fastws run shop.main:app --uds '/run/shop/{worker}.sock' --workers 4 --broker redis://10.0.0.5
 """
 
 LIMITS = """What one connection may cost. Each may also come from the environment, as in
@@ -28,7 +28,11 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "where to listen": {
         "--host": {"default": "127.0.0.1", "help": "address; 0.0.0.0 for all (%(default)s)"},
         "--port": {"type": int, "default": 8000, "help": "0 picks a free one (%(default)s)"},
-        "--uds": {"metavar": "PATH", "help": "unix socket, instead of host and port"},
+        "--uds": {
+            "metavar": "PATH",
+            "help": "unix socket, instead of host and port; with {worker} in it, each worker has "
+            "one of its own, from 1 on",
+        },
         "--fd": {"type": int, "help": "file descriptor of a socket that already listens"},
         "--backlog": {"type": int, "help": "connections that may wait to be accepted (2048)"},
     },
@@ -45,6 +49,11 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "processes": {
         "--workers": {"type": int, "help": "worker processes ($WEB_CONCURRENCY, or 1)"},
+        "--timeout-worker-healthcheck": {
+            "type": int,
+            "metavar": "SECONDS",
+            "help": "until a worker whose event loop stands still is replaced (15)",
+        },
         "--reload": {"action": "store_true", "help": "restart when a source file changes"},
         "--reload-dir": {
             "action": "append",
@@ -126,6 +135,17 @@ def parser() -> argparse.ArgumentParser:
         for flag, details in options.items():
             group.add_argument(flag, **details)
     _add_limits(run.add_argument_group("limits", LIMITS))
+    drain = commands.add_parser(
+        "drain",
+        help="tell a server to end, and wait until it has",
+        description="Sends SIGTERM to a `fastws run`, and waits until it has gone: its clients are "
+        "closed over drain_window with a hint to come back. Exit code 0 if it has gone.",
+        argument_default=argparse.SUPPRESS,
+    )
+    drain.add_argument("pid", type=int, help="its process id; of several workers, their parent's")
+    drain.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="exit code 1 if it lasts longer"
+    )
     check = commands.add_parser(
         "check-deploy",
         help="say which limit of this machine stops connections first",

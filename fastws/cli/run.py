@@ -48,18 +48,22 @@ def _run_reloading(options: dict[str, Any]) -> None:
 
 
 def _serve(options: dict[str, Any]) -> None:
+    # Only now, as above.
     from fastws.server import Config
-    from fastws.server.drain import Server
     from fastws.server.listeners import Listeners
+    from fastws.server.single import SingleServer
+    from fastws.server.supervisor import Supervisor
     from fastws.server.systemd import Notifier
 
-    config = Config(**options)
+    config, notifier = Config(**options), Notifier.take(os.environ)
     try:
         listeners = Listeners.bind(config, os.environ)
     except OSError as error:
         fail(str(error))
-    server = Server(config, listeners, Notifier.take(os.environ))
     with listeners:
+        if config.workers > 1:
+            sys.exit(Supervisor(config, listeners, notifier).run())
+        server = SingleServer(config, listeners, notifier)
         server.run()
     if not server.started:
         sys.exit(STARTUP_FAILURE)

@@ -19,6 +19,8 @@ DEFAULTS: dict[str, Any] = {
     "http": "fastws.server.http:HttpProtocol",
     "ws": "fastws.server.protocol:WebSocketProtocol",
     "ws_max_size": Limits().max_message_size,
+    # A worker's event loop has to turn now and then; uvicorn asks a thread, which always can.
+    "timeout_worker_healthcheck": 15,
 }
 
 

@@ -8,7 +8,6 @@ while its sockets listen, so that whoever comes gets an answer. What is left the
 
 import asyncio
 import logging
-import signal
 from collections.abc import Awaitable, Callable
 from copy import copy
 from socket import socket
@@ -18,13 +17,13 @@ from typing import Any
 import uvicorn
 
 from fastws.server.config import Config, limits_for
-from fastws.server.listeners import Listeners
-from fastws.server.systemd import Notifier
 
 logger = logging.getLogger("uvicorn.error")
 
 # Seconds between two looks at what is left.
 POLL = 0.05
+# For a request that is on its way.
+MOMENT = 0.3
 
 Hook = Callable[[], Awaitable[None]]
 
@@ -46,31 +45,19 @@ class Server(uvicorn.Server):
     takes an async function.
 
     Attributes:
-        ended_by: the signal that came, the last one of several.
         succeeded: whether another process accepts from the same sockets, so that this one is to
             leave them alone while it drains.
     """
 
     succeeded = False
 
-    def __init__(self, config: Config, listeners: Listeners, notifier: Notifier) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.server_state: ServerState = ServerState()
-        self.ended_by: int | None = None
-        self._listeners = listeners
-        self._notifier = notifier
         self._hooks: list[Hook] = []
-
-    def run(self, sockets: list[socket] | None = None) -> None:
-        """Serves until a signal comes."""
-        # There is no other worker to go on: it is the end, but not an abrupt one.
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            signal.signal(signal.SIGHUP, self.handle_exit)
-        super().run(sockets or self._listeners.of_workers[0])
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Takes a signal: the first one begins the end, the second one cuts it short."""
-        self.ended_by = sig
         self.force_exit = self.should_exit
         self.should_exit = True
 
@@ -83,10 +70,7 @@ class Server(uvicorn.Server):
         self.announce()
 
     def announce(self) -> None:
-        """Tells whom it may concern that the server serves."""
-        for url in self._listeners.urls:
-            logger.info("Uvicorn running on %s (Press CTRL+C to quit)", url)
-        self._notifier.ready("serving")
+        """Called when the server has begun to serve."""
 
     def _with_extension(self, app: Any) -> Any:
         """Gives an app that finds our extension in the scope of its lifespan."""
@@ -99,13 +83,11 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Drains, and then ends what is left."""
-        self._notifier.stopping(f"draining {len(self.server_state.connections)} connections")
         now = asyncio.get_running_loop().time()
         end = now + (self.config.timeout_graceful_shutdown or 0)
         self.server_state.draining = True
         if self.succeeded:
-            for server in self.servers:
-                server.close()
+            self._leave_sockets()
         await self._drain(now + limits_for(self.config).drain_window, end)
         if self.force_exit:
             self._abort()
@@ -116,11 +98,18 @@ class Server(uvicorn.Server):
     async def _drain(self, until: float, end: float) -> None:
         logger.info("Draining %d connections", len(self.server_state.connections))
         await self._tell_app(until)
-        connections: Any = set(self.server_state.connections)
-        left = max(0.0, until - asyncio.get_running_loop().time())
-        for connection in connections:
-            connection.drain(left)
-        await self._wait(lambda: not connections & self.server_state.connections, end)
+        connections: Any = self.server_state.connections
+        now = asyncio.get_running_loop().time()
+        leaving = {each for each in list(connections) if each.drain(max(0.0, until - now))}
+        await self._wait(lambda: not leaving & connections, end)
+        self._leave_sockets()
+        # Whoever has only connected, perhaps a moment ago, is about to ask for something.
+        moment = asyncio.get_running_loop().time() + MOMENT
+        await self._wait(lambda: not connections, min(moment, end))
+
+    def _leave_sockets(self) -> None:
+        for server in self.servers:
+            server.close()
 
     async def _tell_app(self, until: float) -> None:
         """Runs what the app wants to do first; that time is the drain's."""

@@ -55,9 +55,8 @@ cdef class HttpProtocol(WebSocketProtocol):
             WebSocketProtocol.shutdown(self)
 
     def drain(self, double window):
-        """Ends what there is; who has not asked for anything yet is going to get an answer."""
-        if self.scope is not None:
-            WebSocketProtocol.drain(self, window)
+        """Ends what there is; who has not asked for anything yet may do so, and get an answer."""
+        return self.scope is not None and WebSocketProtocol.drain(self, window)
 
     def _let_go(self):
         """Closes TCP; with TLS that waits for the client's answer, but not for ever."""

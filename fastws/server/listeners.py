@@ -142,7 +142,8 @@ def _bind_addresses(
 ) -> list[socket.socket]:
     sockets = []
     flags = socket.AI_PASSIVE
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    # Without a name: all addresses that there are.
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=flags)
     for family, kind, protocol, _, address in dict.fromkeys(found):
         sock = socket.socket(family, kind, protocol)
         bound.append(sock)

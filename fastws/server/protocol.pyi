@@ -26,5 +26,5 @@ class WebSocketProtocol(Exchange):
         """Answers with an HTTP error and closes TCP, so that no proxy takes it for a tunnel."""
     def shutdown(self) -> None:
         """Called by uvicorn when the server shuts down."""
-    def drain(self, window: float) -> None:
-        """Ends what there is, a WebSocket at some time of so many seconds."""
+    def drain(self, window: float) -> bool:
+        """Ends what there is, a WebSocket within so many seconds; tells whether it does."""

@@ -348,7 +348,7 @@ cdef class WebSocketProtocol(Exchange):
         self.drain(self.limits.drain_window)
 
     def drain(self, double window):
-        """Ends what there is, a WebSocket at some time of so many seconds."""
+        """Ends what there is, a WebSocket within so many seconds; tells whether it does."""
         if self.stage == Stage.CONNECTING:
             self._note_refusal("server", 503)
             self.refuse(restarting())
@@ -356,6 +356,7 @@ cdef class WebSocketProtocol(Exchange):
             self.hub.drain(self._restart, window)
         elif not self.lost:
             self._close_tcp()
+        return True
 
     def _restart(self):
         self.begin_close(1012, restart_reason())

@@ -285,9 +285,10 @@ class HttpRequests(_Counted):
         """Tells whether a response is due, or has begun and not ended."""
         return self.cycle is not None and not self.cycle.response_complete
 
-    def drain(self, window: float) -> None:
+    def drain(self, window: float) -> bool:
         """Ends what there is; a request that has begun is answered, however long it takes."""
         self.shutdown()
+        return True
 
     def shutdown(self) -> None:
         """Called by uvicorn when the server shuts down."""
