@@ -18,7 +18,8 @@ def broker_at(url: str, limits: Limits | None = None) -> Broker:
     Args:
         url: ``memory://``; ``redis://HOST:PORT``, ``rediss://`` with TLS, ``unix://PATH``;
             ``nats://HOST:PORT`` or ``tls://``, several of them with commas between. With
-            ``?prefix=NAME`` apps that share an engine have channels of their own.
+            ``?prefix=NAME`` apps that share an engine have channels of their own; certificates
+            for TLS are in ``ssl_ca_certs``, ``ssl_certfile`` and ``ssl_keyfile``.
         limits: `broker_timeout` and `max_broker_queue` count.
 
     Raises:
@@ -49,7 +50,7 @@ def _nats(url: str, prefix: str) -> Engine:
         from fastws.rooms.brokers.nats import NatsEngine
     except ModuleNotFoundError as error:
         raise _missing("nats", error) from None
-    return NatsEngine(url.split(","), prefix)
+    return NatsEngine(url, prefix)
 
 
 def _missing(extra: str, error: ModuleNotFoundError) -> ValueError:

@@ -20,6 +20,7 @@ from nats.aio.subscription import Subscription
 from fastws.closing import CloseCode
 from fastws.errors import ProtocolError
 from fastws.rooms.brokers.engine import Take
+from fastws.rooms.brokers.nats_servers import servers_of
 from fastws.rooms.brokers.numbering import Numbering, PublisherPosition, write
 from fastws.rooms.brokers.outgoing import Parcel
 
@@ -36,20 +37,17 @@ class NatsEngine:
     """A connection to one of several NATS servers; see `fastws.rooms.brokers.engine.Engine`.
 
     Args:
-        servers: their URLs, or what follows the first one's scheme.
+        url: of one or several servers; see `fastws.rooms.brokers.nats_servers.servers_of`.
         prefix: what the subjects of all channels begin with.
 
     Raises:
-        ValueError: a URL makes no sense.
+        ValueError: the URL makes no sense.
     """
 
-    def __init__(self, servers: list[str], prefix: str) -> None:
-        scheme = urlsplit(servers[0]).scheme
-        self._servers = [url if "://" in url else f"{scheme}://{url}" for url in servers]
-        places = [urlsplit(url).netloc.rpartition("@")[2] for url in self._servers]
-        if not all(places):
-            raise ValueError(f"{scheme}:// needs a host")
-        self.name = f"{scheme}://{','.join(places)}"
+    def __init__(self, url: str, prefix: str) -> None:
+        self._servers = servers_of(url)
+        places = (server.url.partition("://")[2] for server in self._servers)
+        self.name = f"{urlsplit(url).scheme}://{','.join(places)}"
         self._prefix = prefix
         # Another one with each attempt.
         self._next = random.randrange(len(self._servers))  # noqa: S311
@@ -85,8 +83,8 @@ class NatsEngine:
 
         self._next = (self._next + 1) % len(self._servers)
         self._client = Client()
-        await self._client.connect(
-            self._servers[self._next],
+        await self._servers[self._next].connect(
+            self._client,
             name="fastws",
             allow_reconnect=False,
             closed_cb=on_closed,

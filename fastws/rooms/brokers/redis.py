@@ -99,7 +99,11 @@ class RedisEngine:
             future.cancel()
         self._answers.clear()
         for connection in (self._subscriber, self._publisher):
+            writer = connection._writer
             await connection.disconnect(nowait=True)
+            if writer is not None:
+                # TLS would wait for the other side to say good-bye.
+                writer.transport.abort()
 
     # The connection that is subscribed.
 

@@ -229,7 +229,7 @@ async def test_stopping_during_everything(engine: Engine, seed: int) -> None:
 
 @pytest.mark.parametrize("turns", range(1, 6))
 async def test_closing_is_cancelled(nats: NatsServer, turns: int) -> None:
-    engine = NatsEngine([nats.url], "fastws")
+    engine = NatsEngine(nats.url, "fastws")
     before = asyncio.all_tasks()
     await engine.connect()
     await engine.change(["a"], [])
