@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.errors import NoServersError
 
 from fastws.closing import CloseCode
 from fastws.errors import ProtocolError
@@ -83,14 +84,20 @@ class NatsEngine:
 
         self._next = (self._next + 1) % len(self._servers)
         self._client = Client()
-        await self._servers[self._next].connect(
-            self._client,
-            name="fastws",
-            allow_reconnect=False,
-            closed_cb=on_closed,
-            error_cb=on_error,
-            pending_size=0,
-        )
+        try:
+            await self._servers[self._next].connect(
+                self._client,
+                name="fastws",
+                allow_reconnect=False,
+                # Else it would go on for minutes with a server that is not there.
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                closed_cb=on_closed,
+                error_cb=on_error,
+                pending_size=0,
+            )
+        except NoServersError:
+            raise await ended from None
         self._max_size = self._client.max_payload
 
     async def close(self) -> None:

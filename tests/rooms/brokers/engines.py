@@ -17,6 +17,7 @@ import pytest
 from nats.aio.client import Client
 from redis.asyncio import Redis
 
+from tests.ports import free_ports
 from tests.processes import Process
 
 
@@ -120,7 +121,7 @@ class RedisServer(_Program):
 
 
 class NatsServer(_Program):
-    """A nats-server on a free port, which it keeps.
+    """A nats-server on a port of its own.
 
     Args:
         ends: what ends it.
@@ -133,15 +134,13 @@ class NatsServer(_Program):
         if program is None:
             pytest.skip("nats-server is not installed")
         ends.callback(self.kill)
-        self._argv = [program, "-a", "127.0.0.1", *options]
-        self.port = self.monitor = "-1"
-        self.url = ""
+        port, self._monitor = free_ports(2)
+        self._argv = [program, "-a", "127.0.0.1", "-p", str(port), "-m", str(self._monitor)]
+        self._argv += options
+        self.url = f"nats://127.0.0.1:{port}"
 
     def start(self) -> None:
-        output = self.run(*self._argv, "-p", self.port, "-m", self.monitor, ready="Server is ready")
-        self.port = _after("client connections on 127.0.0.1:", output)
-        self.monitor = _after("http monitor on 127.0.0.1:", output)
-        self.url = f"nats://127.0.0.1:{self.port}"
+        self.run(*self._argv, ready="Server is ready")
 
     async def cut(self) -> None:
         # There is no command for it; a server that is told to quit and back at once is the same.
@@ -159,7 +158,7 @@ class NatsServer(_Program):
         return {s["subject"] for s in json.loads(text).get("subscriptions_list", [])}
 
     def _subscriptions(self) -> bytes:
-        url = f"http://127.0.0.1:{self.monitor}/subsz?subs=1"
+        url = f"http://127.0.0.1:{self._monitor}/subsz?subs=1"
         with urllib.request.urlopen(url) as answer:
             text: bytes = answer.read()
             return text
@@ -169,7 +168,3 @@ class NatsServer(_Program):
 
 
 ENGINES: dict[str, Callable[[ExitStack], Engine]] = {"redis": RedisServer, "nats": NatsServer}
-
-
-def _after(what: str, output: str) -> str:
-    return output.split(what)[1].split()[0]
