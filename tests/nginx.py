@@ -21,7 +21,7 @@ NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/s
 CONFIGURATION = """
 daemon off;
 user root;
-worker_processes 1;
+worker_processes {processes};
 pid {directory}/pid;
 events {{ worker_connections {connections}; }}
 http {{
@@ -67,9 +67,10 @@ class Nginx:
         pid: the process that reads the configuration; its child has the connections.
     """
 
-    def __init__(self, pid: int, directory: Path, connections: int) -> None:
+    def __init__(self, pid: int, directory: Path, processes: int, connections: int) -> None:
         self.pid = pid
         self._directory = directory
+        self._processes = processes
         self._connections = connections
 
     def configure(self, inside: str) -> Path:
@@ -77,7 +78,10 @@ class Nginx:
         file = self._directory / "nginx.conf"
         file.write_text(
             CONFIGURATION.format(
-                directory=self._directory, inside=inside, connections=self._connections
+                directory=self._directory,
+                inside=inside,
+                processes=self._processes,
+                connections=self._connections,
             )
         )
         return file
@@ -91,11 +95,11 @@ class Nginx:
     def workers(self) -> list[int]:
         """Gives the processes that have connections: after a reload also those of before.
 
-        Waits for the first.
+        Waits until there are any.
         """
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
         deadline = monotonic() + PATIENCE
-        while not (found := children.read_text().split()):
+        while len(found := children.read_text().split()) < self._processes:
             assert monotonic() < deadline, "nginx does not begin"
             sleep(0.01)
         return [int(pid) for pid in found]
@@ -106,6 +110,7 @@ def running(
     inside: str,
     directory: Path,
     *listeners: socket.socket,
+    processes: int = 1,
     connections: int = 512,
     within: Sequence[str] = (),
 ) -> Iterator[Nginx]:
@@ -116,11 +121,12 @@ def running(
         directory: for its files; its log is ``nginx.log`` there.
         listeners: sockets that listen already where the servers say; what else they say, nginx
             listens on soon.
-        connections: how many there may be, counting those to upstreams, too.
+        processes: so many have connections.
+        connections: how many each of them may have, counting those to upstreams, too.
         within: what comes before its command line.
     """
     assert NGINX is not None, "there is no nginx"
-    file = Nginx(0, directory, connections).configure(inside)
+    file = Nginx(0, directory, processes, connections).configure(inside)
     fds = [listener.fileno() for listener in listeners]
     process = subprocess.Popen(
         [*within, NGINX, "-p", directory, "-c", file, "-e", directory / "nginx.log"],
@@ -131,7 +137,7 @@ def running(
         stdin=subprocess.DEVNULL,
     )
     try:
-        yield Nginx(process.pid, directory, connections)
+        yield Nginx(process.pid, directory, processes, connections)
         assert process.poll() is None, (directory / "nginx.log").read_text()
     finally:
         process.terminate()

@@ -35,7 +35,7 @@ PROOFS: dict[str, tuple[str, Proof, Proof]] = {
     "idle": (
         "10,000 idle connections through nginx to two workers",
         partial(idle.prove, clients=10_000, seconds=180),
-        partial(idle.prove, clients=500, seconds=25),
+        partial(idle.prove, clients=500, seconds=45),
     ),
     "shutdown": (
         "The end of a worker with 1,000 clients, of whom 20 never read and 20 never answer",

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from redis import Redis
 
 from benchmarks.cluster.hosts import Host
-from benchmarks.servers import NotMeasuredError
+from benchmarks.servers import NotMeasuredError, raise_file_limit
 from tests.nginx import Nginx, running
 from tests.processes import PATIENCE, Process
 
@@ -151,6 +151,7 @@ def serving(
     count: int = 2,
     app: str = APP,
     options: Sequence[str] = (),
+    proxies: int = 1,
     connections: int = 512,
 ) -> Iterator[Site]:
     """Serves an app on a host.
@@ -161,7 +162,8 @@ def serving(
         count: of workers.
         app: what they run.
         options: more of `fastws run`.
-        connections: `worker_connections` of nginx.
+        proxies: `worker_processes` of nginx.
+        connections: `worker_connections` of each of them.
     """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastws")))
@@ -176,7 +178,14 @@ def serving(
         if not host.within:
             listeners.append(stack.enter_context(socket.create_server((host.address, HTTP))))
         nginx = stack.enter_context(
-            running(inside, directory, *listeners, connections=connections, within=host.within)
+            running(
+                inside,
+                directory,
+                *listeners,
+                processes=proxies,
+                connections=connections,
+                within=host.within,
+            )
         )
         workers[0].process.wait_for_port(host.address, HTTP)
         yield Site(host, workers, nginx)
@@ -205,16 +214,15 @@ def site(sockets: Sequence[Path], listen: str) -> str:
 
 
 def allow_files(count: int) -> None:
-    """Allows this process, and those that it starts, so many open files; root may raise it.
+    """Allows this process, and those that it starts, so many open files.
 
     Raises:
         NotMeasuredError: the machine does not allow it.
     """
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (count, max(count, hard)))
-    except ValueError as error:
-        raise NotMeasuredError(f"no {count} open files: {error}") from error
+    raise_file_limit()
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if allowed < count:
+        raise NotMeasuredError(f"{count:,} open files are needed, {allowed:,} are allowed")
 
 
 def program(name: str) -> str:

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
@@ -21,7 +22,7 @@ from fastws import Gap, Message
 from tests.deploy.app import Join, Joined, Said, Say, Unavailable
 from tests.nginx import NGINX
 from tests.processes import PATIENCE
-from tests.rooms.brokers.engines import ENGINES, Engine, RedisServer
+from tests.rooms.brokers.engines import ENGINES, Engine, NatsServer, RedisServer
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="no nginx")
 
@@ -195,7 +196,9 @@ async def test_a_redis_that_is_emptied(redis: RedisServer, open_hall: Open) -> N
     talk(*guests)
 
 
-async def test_an_output_buffer_that_is_too_small(redis: RedisServer, open_hall: Open) -> None:
+async def test_an_output_buffer_of_redis_that_is_too_small(
+    redis: RedisServer, open_hall: Open
+) -> None:
     hall = open_hall(redis.url)
     guests = hall.pair()
     await redis.call("CONFIG", "SET", "client-output-buffer-limit", "pubsub 64kb 32kb 1")
@@ -204,6 +207,24 @@ async def test_an_output_buffer_that_is_too_small(redis: RedisServer, open_hall:
         assert {guest.hear(), guest.hear()} == BOTH
     hall.wait_for(200)
     talk(*guests)
+
+
+async def test_a_worker_that_nats_does_not_wait_for(tmp_path: Path, open_hall: Open) -> None:
+    configuration = tmp_path / "nats.conf"
+    configuration.write_text("max_pending: 2MB")
+    with ExitStack() as ends:
+        nats = NatsServer(ends, "-c", str(configuration))
+        nats.start()
+        hall = open_hall(nats.url)
+        ada, bob = hall.pair()
+        os.kill(bob.worker, signal.SIGSTOP)
+        # What the kernel does not take, the server would have to keep.
+        for _ in range(40):
+            await nats.put("hall", bytes(1_000_000))
+        os.kill(bob.worker, signal.SIGCONT)
+        assert {bob.hear(), bob.hear()} == BOTH
+        hall.wait_for(200)
+        talk(ada, bob)
 
 
 # A worker.
