@@ -25,7 +25,7 @@ from fastws.errors import (
     ProtocolError,
 )
 from fastws.limits import Limits
-from fastws.rooms import Gap, History, Receipt, Resumed, RoomPosition
+from fastws.rooms import Gap, History, Joined, Left, Present, Receipt, Resumed, RoomPosition
 
 __all__ = [
     "App",
@@ -38,8 +38,11 @@ __all__ = [
     "Gap",
     "HandshakeError",
     "History",
+    "Joined",
+    "Left",
     "Limits",
     "Message",
+    "Present",
     "ProtocolError",
     "Receipt",
     "Resumed",

@@ -64,6 +64,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             in one process; each counts its payload and 256. Above it publishing raises.
         broker_timeout: until Redis or NATS has taken a message, or gives any other sign of
             life. After it publishing raises, and the connection to it is made anew.
+        max_presence_size: bytes of what a member shows of itself in one room, as JSON. Above it:
+            1008.
+        presence_lease: silence of a worker after which its members are gone from rooms that
+            have a presence; it says that it is there five times as often.
     """
 
     max_message_size: int | None = 1 * MIB
@@ -94,6 +98,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_connections_per_user: int | None = None
     max_broker_queue: int = 16 * MIB
     broker_timeout: float = 5.0
+    max_presence_size: int | None = 1 * KIB
+    presence_lease: float = 5.0
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

@@ -16,6 +16,7 @@ NOT_OFF = {
     "drain_window",
     "max_broker_queue",
     "broker_timeout",
+    "presence_lease",
 }
 
 

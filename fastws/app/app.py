@@ -19,7 +19,7 @@ from fastws.app.routes import Routes, name_of
 from fastws.app.websocket import WebSocket
 from fastws.errors import HandshakeError
 from fastws.limits import Limits
-from fastws.rooms import Broker, History, Policy, Rooms, broker_at
+from fastws.rooms import Broker, History, Level, Policy, Rooms, broker_at
 
 logger = logging.getLogger("fastws.app")
 
@@ -70,6 +70,9 @@ class App:
             `broker_at`. By default what ``FASTWS_BROKER`` says, or ``memory://``: they do not.
         history: what is kept of which rooms, for clients that come back (`WebSocket.resume`); by
             what their names begin with: ``{"chat/": History(count=100, ttl=300)}``, "" for all.
+        presence: what all processes know of who is in a room, by what its name begins with:
+            ``{"chat/": "events", "match/": "members", "": "count"}``, the longest of which counts.
+            By default nothing.
     """
 
     def __init__(
@@ -81,13 +84,14 @@ class App:
         policy: Policy = "disconnect",
         broker: Broker | str | None = None,
         history: Mapping[str, History] | None = None,
+        presence: Mapping[str, Level] | None = None,
     ) -> None:
         if broker is None:
             broker = os.environ.get("FASTWS_BROKER", "memory://")
         self.broker_url = broker if isinstance(broker, str) else None
         if isinstance(broker, str):
             broker = broker_at(broker, limits or server_limits())
-        self.rooms = Rooms(broker, history)
+        self.rooms = Rooms(broker, history, presence, limits or server_limits())
         self.metrics = Metrics(self.rooms)
         self._ready = True
         self._auth = auth

@@ -51,6 +51,11 @@ FANOUT = (
     ("gaps", "fastws_gaps", "Times that messages to a room here did not come from the broker."),
     ("resumed", "fastws_resumed", "Times that a member came back into a room with a history."),
     ("recovered", "fastws_recovered", "Times that it then got all that it had missed."),
+    (
+        "expired",
+        "fastws_presence_expired_workers",
+        "Workers that were silent for longer than presence_lease.",
+    ),
     ("queued", "fastws_outbox_queued_messages", "Deliveries that had to wait in an outbox."),
     (
         "dropped",
@@ -121,6 +126,11 @@ class Metrics:
         yield _gauge("fastws_room_members", "Who is in any room.", self.rooms.population)
         yield _gauge(
             "fastws_broker_connected", "Whether the broker is.", self.rooms.broker.connected
+        )
+        yield _gauge(
+            "fastws_presence_members",
+            "Who is, anywhere, in the rooms with a presence that this worker looks at.",
+            self.rooms.presence_known,
         )
         for attribute, name, text in FANOUT:
             yield CounterMetricFamily(name, text, getattr(self.rooms.counters, attribute))

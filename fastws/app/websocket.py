@@ -21,7 +21,7 @@ from fastws.app.routes import name_of
 from fastws.closing import CLOSINGS, CloseCode
 from fastws.errors import BrokerUnavailable, Disconnected, HandshakeError, ProtocolError
 from fastws.limits import Limits
-from fastws.rooms import Member, Policy, Receipt, Resumed, RoomPosition, Rooms
+from fastws.rooms import Member, Policy, Receipt, Resumed, RoomPosition, Rooms, present_id
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -167,20 +167,34 @@ class WebSocket(Exchange[M]):
     # Rooms.
 
     @property
+    def id(self) -> str:
+        """What it is called where there is a presence, see `Present`; once it has joined a room."""
+        if self._member is None:
+            raise RuntimeError("it has not joined a room")
+        return present_id(self._member.id)
+
+    @property
     def rooms(self) -> frozenset[str]:
         """The names of the rooms that it is in."""
         return frozenset() if self._member is None else frozenset(self._member.rooms)
 
-    def join(self, room: str) -> None:
+    def join(self, room: str, data: Any = None) -> None:
         """Lets the connection be in a room, until it leaves or ends.
 
-        Raises:
-            ProtocolError: that is no name for a room, or it is in ``max_rooms``.
-            Disconnected: the connection is over.
-        """
-        self._need_rooms().join(self._as_member("join"), room)
+        Args:
+            room: the name of the room.
+            data: what all may know of it, where the room has a presence: anything that msgspec
+                can write as JSON. It stays the same until the room is left.
 
-    async def resume(self, position: RoomPosition) -> Resumed:
+        Raises:
+            ProtocolError: that is no name for a room, it is in ``max_rooms``, or shows more than
+                ``max_presence_size``.
+            Disconnected: the connection is over.
+            ValueError: the room has no presence in which there are data.
+        """
+        self._need_rooms().join(self._as_member("join"), room, data)
+
+    async def resume(self, position: RoomPosition, data: Any = None) -> Resumed:
         """Lets the connection be in a room again, and sends it what it has missed.
 
         The client gets a `Resumed`, all that was published to the room since, as fast as it
@@ -190,15 +204,17 @@ class WebSocket(Exchange[M]):
         Args:
             position: that of the last message that the client has; ``RoomPosition("lobby")`` if it
                 has none.
+            data: as in `join`.
 
         Raises:
             ProtocolError: as `join`, and for a room without a history; see `App`.
             BrokerUnavailable: Redis or NATS is out of reach; see `publish`.
             Disconnected: the connection is over.
+            ValueError: as `join`.
         """
         member = self._as_member("resume")
         try:
-            return await self._need_rooms().resume(member, position)
+            return await self._need_rooms().resume(member, position, data)
         except BrokerUnavailable:
             raise
         except (OSError, RuntimeError):

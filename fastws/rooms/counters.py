@@ -22,6 +22,8 @@ class Counters:
         resumed: how often a member has come back into a room with a history.
         recovered: how often it then got all that it had missed.
         foreign: what a broker brought that is no message of ours; it was skipped.
+        expired: workers of which nothing was heard any more, so that their members are gone from
+            rooms with a presence.
         seconds: time that was spent on giving messages to connections and outboxes.
     """
 
@@ -36,4 +38,5 @@ class Counters:
     resumed: int = 0
     recovered: int = 0
     foreign: int = 0
+    expired: int = 0
     seconds: float = 0.0

@@ -1,9 +1,11 @@
 """What goes through the broker: a message as each codec writes it, and whom it is not for."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from fastws.rooms.groups import Groups
 from fastws.rooms.member import Codec
 from fastws.rooms.position import RoomPosition
 
@@ -39,6 +41,19 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True):
 
 encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Envelope).decode
+
+
+def encode_for(groups: Groups, others: Mapping[str, Codec], message: Any) -> dict[str, str | bytes]:
+    """Gives what each codec makes of a message, of those that members here have, and of others."""
+    encoded: dict[str, str | bytes] = {}
+    for group in groups.values():
+        if group.codec is None:
+            raise TypeError(f"a member without a codec cannot get a {type(message).__name__}")
+        if group.codec.subprotocol not in encoded:
+            encoded[group.codec.subprotocol] = group.codec.encode(message)
+    for name in others.keys() - encoded.keys():
+        encoded[name] = others[name].encode(message)
+    return encoded
 
 
 def decode(payload: bytes) -> Envelope | None:

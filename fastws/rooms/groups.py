@@ -8,10 +8,12 @@ from fastws.rooms.member import Member
 class Group:
     """The members of a room that get the same bytes, in the order in which they joined."""
 
-    __slots__ = ("codec", "has_tasks", "members", "prepare", "publish")
+    __slots__ = ("codec", "has_tasks", "hears", "members", "prepare", "publish")
 
     def __init__(self, like: Member) -> None:
         self.codec = like.codec
+        # Whether they get what a room itself has to say, such as a `Gap`.
+        self.hears = like.hears_gaps
         # Whether it takes tasks to send to them, as on other servers than ours.
         self.has_tasks = like.place is like
         self.prepare = like.prepare
@@ -50,4 +52,5 @@ def without(group: Group, late: set[Member]) -> Group:
 
 def _name_of(member: Member) -> Any:
     """Gives what the bytes depend on that a member gets, and how it gets them."""
-    return (None if member.codec is None else member.codec.subprotocol, member.publish)
+    codec = None if member.codec is None else member.codec.subprotocol
+    return (codec, member.publish, member.hears_gaps)

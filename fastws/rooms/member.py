@@ -60,8 +60,8 @@ class Member:
         policy: what happens when the outbox is full; see `Outbox`.
         close: called with a code and a reason to close the connection; must not wait. By
             default the close event is sent.
-        hears_gaps: whether it gets a `Gap` when messages are lost, as its codec writes it;
-            without a codec it never does.
+        hears_gaps: whether it gets a `Gap` when messages are lost, and `Joined` and `Left` of
+            others, as its codec writes them; without a codec it never does.
 
     Attributes:
         id: tells it from all others, in all processes.

@@ -6,30 +6,27 @@ here have. All this is synchronous with the memory broker: who is in the room wh
 called gets the message, who joins later does not, and publishing never waits for a peer.
 """
 
-import asyncio
 from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
 from fastws.closing import CloseCode
 from fastws.errors import Disconnected, ProtocolError
+from fastws.limits import Limits
 from fastws.rooms import envelope
 from fastws.rooms.brokers.base import Broker
 from fastws.rooms.brokers.history import Histories, History, Position, Receipt
 from fastws.rooms.brokers.memory import MemoryBroker
 from fastws.rooms.counters import Counters
+from fastws.rooms.delivery import Delivery
 from fastws.rooms.envelope import Envelope
-from fastws.rooms.gap import Gap
-from fastws.rooms.groups import Group, Groups, put, remove, without
+from fastws.rooms.groups import Groups, put, remove, without
 from fastws.rooms.member import NO_ROOMS, Codec, Member
 from fastws.rooms.names import check_name
-from fastws.rooms.outbox import ITEM_COST
 from fastws.rooms.position import Resumed, RoomPosition
+from fastws.rooms.presence import Joined, Left, Level, Presence, Present
 from fastws.rooms.resuming import CatchUp
 
-# Bytes that may be published before those who send them to members on other servers get their turn;
-# each message counts 256 more, as in an outbox.
-TURN_SIZE = 128 * 1024
 # The channel of broadcasts; no room can have this name.
 EVERYBODY = ""
 
@@ -44,6 +41,8 @@ class Rooms:
         broker: how messages get to other processes; by default they do not.
         history: what is kept of which rooms, for members that come back; by what their names
             begin with, "" for all. By default nothing.
+        presence: of which rooms all processes know who is in them, and what, likewise.
+        limits: `presence_lease` counts.
 
     Attributes:
         broker: the same; `start` and `stop` connect and disconnect it.
@@ -53,12 +52,20 @@ class Rooms:
     """
 
     def __init__(
-        self, broker: Broker | None = None, history: Mapping[str, History] | None = None
+        self,
+        broker: Broker | None = None,
+        history: Mapping[str, History] | None = None,
+        presence: Mapping[str, Level] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.broker: Broker = broker or MemoryBroker()
         self.broker.receiver = self
         self._history_of = self.broker.histories = Histories(history)
         self.counters = Counters()
+        self._delivery = Delivery(self.counters)
+        self._presence = Presence(
+            presence or {}, self.broker, limits or Limits(), self.counters, self._tell
+        )
         self.codecs: dict[str, Codec] = {}
         self._rooms: dict[str, Groups] = {}
         # By room: those who are on their way into it; and those who have come, and had messages
@@ -67,15 +74,15 @@ class Rooms:
         self._ahead: dict[str, dict[Member, Position]] = {}
         # Those who are in a room, by id.
         self._members: dict[int, Member] = {}
-        # Bytes that tasks of members are to send, since they had a turn.
-        self._since_turn = 0
 
     async def start(self) -> None:
         """Connects the broker."""
         await self.broker.start()
+        await self._presence.start()
 
     async def stop(self) -> None:
         """Disconnects the broker."""
+        await self._presence.stop()
         await self.broker.stop()
 
     async def settled(self) -> None:
@@ -90,24 +97,33 @@ class Rooms:
 
     # Who is where.
 
-    def join(self, member: Member, room: str) -> None:
+    def join(self, member: Member, room: str, data: Any = None) -> None:
         """Lets a member be in a room; nothing happens if it is.
 
+        Args:
+            member: who.
+            room: the name of the room.
+            data: what it shows of itself, where the room has a presence.
+
         Raises:
-            ProtocolError: that is no name for a room, or the member is in `max_rooms` already.
+            ProtocolError: that is no name for a room, the member is in `max_rooms` already, or
+                shows more than `max_presence_size`.
             Disconnected: the member has ended.
+            TypeError: what it shows is nothing that JSON has.
+            ValueError: the room has no presence in which it could be shown.
         """
         if room in member.rooms:
             return
-        self._check(member, room)
+        data = self._check(member, room, data)
         if member.home is not self:
             self._add(member)
+        self._presence.join(room, member.id, data)
         self._want(room)
         put(self._rooms.setdefault(room, {}), member)
         assert isinstance(member.rooms, set)
         member.rooms.add(room)
 
-    async def resume(self, member: Member, position: RoomPosition) -> Resumed:
+    async def resume(self, member: Member, position: RoomPosition, data: Any = None) -> Resumed:
         """Lets a member be in a room again, and sends it what it has missed since a position.
 
         It gets a `Resumed`, then what it has missed, as fast as it reads, and then all that is
@@ -117,6 +133,7 @@ class Rooms:
             member: who comes; if it is in the room it leaves first.
             position: that of its last message; ``RoomPosition("lobby")`` for who had none, and
                 is to learn where it is.
+            data: as in `join`.
 
         Raises:
             ProtocolError: as `join`, and for a room without a history.
@@ -125,7 +142,7 @@ class Rooms:
         """
         room = position.room
         self.leave(member, room)
-        self._check(member, room)
+        data = self._check(member, room, data)
         if self._history_of(room) is None:
             raise ProtocolError(CloseCode.POLICY_VIOLATION, "this room has no history")
         catching = CatchUp(room, member, self.counters)
@@ -134,7 +151,7 @@ class Rooms:
         try:
             since = Position(position.epoch, position.number) if position.epoch else None
             resumed = await catching.run(self.broker, since)
-            self.join(member, room)
+            self.join(member, room, data)
             self._ahead.setdefault(room, {})[member] = catching.position
         finally:
             self._catching[room].remove(catching)
@@ -163,13 +180,16 @@ class Rooms:
             member.outbox.leave(room)
         if not member.rooms:
             self._remove(member)
+        self._presence.leave(room, member.id)
 
-    def _check(self, member: Member, room: str) -> None:
+    def _check(self, member: Member, room: str, data: Any) -> Any:
+        """Gives what a member shows as others have it, if it may come into the room."""
         if member.ended:
             raise Disconnected()
         check_name(room)
         if member.limits.max_rooms is not None and len(member.rooms) >= member.limits.max_rooms:
             raise ProtocolError(CloseCode.POLICY_VIOLATION, f"over {member.limits.max_rooms} rooms")
+        return self._presence.public(room, data, member.limits.max_presence_size)
 
     def _want(self, room: str) -> None:
         if room not in self._rooms and room not in self._catching:
@@ -208,6 +228,24 @@ class Rooms:
         outboxes = (member.outbox for member in self._members.values())
         return sum(outbox.size for outbox in outboxes if outbox is not None)
 
+    async def presence(self, room: str) -> list[Present]:
+        """Gives those who are in a room, in all processes, as far as those have told.
+
+        Raises:
+            ValueError: the room has no presence, or only a number.
+            OSError: the broker's engine is out of reach.
+        """
+        return await self._presence.members(room)
+
+    async def presence_count(self, room: str) -> int:
+        """Gives their number; else like `presence`."""
+        return await self._presence.count(room)
+
+    @property
+    def presence_known(self) -> int:
+        """The number of those that this process knows of, in all rooms that it looks at."""
+        return self._presence.population
+
     # The way of a message.
 
     async def publish(
@@ -243,7 +281,7 @@ class Rooms:
         kept = self._history_of(room) is not None
         payload = self._pack(message, groups or {}, exclude, key, kept)
         receipt = await self.broker.publish(room, payload, message_id)
-        await self._give_turn()
+        await self._delivery.give_turn()
         return receipt
 
     async def broadcast(
@@ -252,7 +290,7 @@ class Rooms:
         """Sends a message to all who are in any room, once; else like `publish`."""
         groups = self._everybody()
         await self.broker.publish(EVERYBODY, self._pack(message, groups, exclude, key, False))
-        await self._give_turn()
+        await self._delivery.give_turn()
 
     def _pack(
         self, message: Any, groups: Groups, exclude: Member | None, key: str | None, kept: bool
@@ -264,27 +302,9 @@ class Rooms:
         elif not isinstance(message, (str, bytes)):
             if kept and "position" in getattr(message, "__struct_fields__", ()):
                 raise TypeError("a room with a history adds a field 'position' to each message")
-            message = self._encode_for(groups, message, kept)
+            others = self.codecs if kept or not self.broker.local else {}
+            message = envelope.encode_for(groups, others, message)
         return envelope.encode(Envelope(message, 0 if exclude is None else exclude.id, key))
-
-    def _encode_for(self, groups: Groups, message: Any, kept: bool) -> dict[str, str | bytes]:
-        """Gives what each codec makes of a message, of all that members have or may have."""
-        encoded: dict[str, str | bytes] = {}
-        for group in groups.values():
-            if group.codec is None:
-                raise TypeError(f"a member without a codec cannot get a {type(message).__name__}")
-            if group.codec.subprotocol not in encoded:
-                encoded[group.codec.subprotocol] = group.codec.encode(message)
-        if kept or not self.broker.local:
-            for name in self.codecs.keys() - encoded.keys():
-                encoded[name] = self.codecs[name].encode(message)
-        return encoded
-
-    async def _give_turn(self) -> None:
-        """Lets those send who are to, so that a burst does not make them seem to be behind."""
-        if self._since_turn >= TURN_SIZE:
-            self._since_turn = 0
-            await asyncio.sleep(0)
 
     def on_message(self, channel: str, payload: bytes, position: Position | None = None) -> None:
         """Takes a message from the broker to the members that are here."""
@@ -296,27 +316,27 @@ class Rooms:
                 catching.on_message(payload, position)
         groups = self._everybody() if channel == EVERYBODY else self._rooms.get(channel)
         if groups is None:
+            self._presence.on_message(channel, payload)
             return
         message = envelope.decode(payload)
         if message is None:
             self.counters.foreign += 1
             return
         self.counters.published += 1
+        sender = self._members.get(message.sender)
+        excluded = None if sender is None else sender.place
         late = self._late(channel, position) if self._ahead else None
         slow: list[Member] = []
         for group in tuple(groups.values()):
             encoded = message.payload_for(group.codec, place)
             if encoded is not None:
                 others = without(group, late) if late else group
-                slow += self._deliver(others, encoded, message, channel)
+                slow += self._delivery.deliver(others, encoded, channel, excluded, message.key)
             else:
                 # Of a process that does not know the codec of these, such as one of a new version.
                 self.counters.foreign += 1
-                self._tell_gap(group, channel, 1)
-        # Not before all others have it: what an app does then may be to publish, too.
-        for member in slow:
-            self.counters.disconnected += 1
-            member.close(CloseCode.POLICY_VIOLATION, "slow consumer")
+                self._delivery.tell_gap(group, channel, 1)
+        self._delivery.close(slow)
         self.counters.seconds += perf_counter() - start
 
     def _late(self, room: str, position: Position | None) -> set[Member]:
@@ -341,36 +361,15 @@ class Rooms:
         if groups:
             self.counters.gaps += 1
         for group in tuple(groups.values()):
-            self._tell_gap(group, channel, lost)
+            self._delivery.tell_gap(group, channel, lost)
+        self._presence.on_gap(channel)
 
-    def _tell_gap(self, group: Group, room: str, lost: int | None) -> None:
-        told = {place: m for place, m in group.members.items() if m.hears_gaps}
-        if told and group.codec is not None:
-            message = group.prepare(group.codec.encode(Gap(room, lost)))
-            for member in group.publish(told, message, None):
-                member.miss(room, lost, self.counters)
+    def _tell(self, event: Joined | Left) -> None:
+        self._delivery.tell(self._rooms.get(event.room, {}), event)
 
     def on_foreign(self, channel: str) -> None:
         """Counts what a broker has skipped."""
         self.counters.foreign += 1
-
-    def _deliver(
-        self, group: Group, payload: str | bytes, message: Envelope, room: str
-    ) -> list[Member]:
-        """Sends a message to a group; gives those that are to be closed."""
-        prepared = group.prepare(payload)
-        exclude = self._members.get(message.sender)
-        place = None if exclude is None else exclude.place
-        self.counters.deliveries += len(group.members) - (place in group.members)
-        behind = group.publish(group.members, prepared, place)
-        if not behind:
-            return []
-        self.counters.queued += len(behind)
-        size = len(payload.encode() if isinstance(payload, str) else payload)
-        if group.has_tasks:
-            self._since_turn += size + ITEM_COST
-        key, counters = message.key, self.counters
-        return [m for m in behind if not m.enqueue(prepared, size, key, counters, room)]
 
     # Everybody.
 

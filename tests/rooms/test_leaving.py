@@ -102,7 +102,9 @@ async def come_and_go(app: Hall, slow: bool, way: Way) -> list[weakref.ref[Any]]
             await app.rooms.publish("room", bytes(4 * KIB))
             await app.rooms.publish(str(i), "x", key="x")
             await asyncio.sleep(0)
-        assert [member.outbox is not None for member in app.members] == [slow] * 6
+        # On a busy machine those who are silent may be over by now.
+        assert all(each.ended or (each.outbox is not None) is slow for each in app.members)
+        assert len(app.members) == 6
     left = [weakref.ref(member) for member in app.members]
     app.members.clear()
     return left

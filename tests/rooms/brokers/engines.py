@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import pytest
 from nats.aio.client import Client
@@ -164,7 +165,7 @@ class NatsServer(_Program):
             return text
 
     def name_of(self, channel: str) -> str:
-        return f"fastws.{channel}"
+        return f"fastws.{quote(channel, safe='')}"
 
 
 ENGINES: dict[str, Callable[[ExitStack], Engine]] = {"redis": RedisServer, "nats": NatsServer}
