@@ -7,15 +7,17 @@ lobby, or to ``/chat?name=Ada&room=tea``, and speak tagged JSON: each class belo
 either direction; ``{"type": "Chat", "content": "hi"}`` comes to the others in the room as
 ``{"type": "Said", "user": "Ada", "room": "tea", "content": "hi"}``. What cannot be done is
 answered with ``{"type": "Error", "code": "...", "detail": "...", "path": "$.room"}``.
+
+Who comes and goes the others are told by fastws itself, in all workers: ``{"type": "Joined", "room":
+"tea", "id": "5f...", "data": "Ada"}`` and ``{"type": "Left", "room": "tea", "id": "5f..."}``.
 """
 
-from itertools import count
 from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from fastws import App, Error, Message, WebSocket
+from fastws import App, Error, Message, Present, WebSocket
 
 # No control characters, and none that turn around what is written next to them.
 LINE = r"\A(?!\s)[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+\Z"
@@ -38,7 +40,7 @@ class Join(Message):
 class Leave(Message):
     """Be in a room no more."""
 
-    room: Name
+    room: Name | None = None
 
 
 class Chat(Message):
@@ -63,33 +65,18 @@ class Said(Message):
     content: str
 
 
-class Joined(Message):
-    """Somebody has joined. The first one is about yourself: you may now be called "Ada 2"."""
-
-    user: str
-    room: str
-
-
-class Left(Message):
-    """Somebody else has left, or is gone."""
-
-    user: str
-    room: str
-
-
 class Members(Message):
-    """Who is in the room that you have joined, yourself included."""
+    """Who is in the room that you have joined, and which of them you are."""
 
     room: str
-    users: list[str]
+    you: str
+    present: list[Present]
 
 
 ClientMessage = Join | Leave | Chat | Typing
 
-app = App()
+app = App(presence={"": "events"})
 app.page("/", Path(__file__).with_suffix(".html"))
-users: dict[str, list[str]] = {}  # in which rooms everybody is, in the order of joining
-numbers = count(2)
 
 
 @app.websocket("/chat", messages=ClientMessage)
@@ -97,36 +84,27 @@ async def chat(ws: WebSocket[ClientMessage]) -> None:
     """Lets a visitor be in rooms, and talk there."""
     visitor = ws.query(Visitor)
     await ws.accept()
-    user = visitor.name
-    while user in users:
-        user = f"{visitor.name} {next(numbers)}"
-    rooms = users[user] = []
-    try:
-        await join(ws, user, visitor.room)
-        async for message in ws:
-            room = message.room or (rooms[-1] if rooms else "")
-            match message:
-                case Join():
-                    await join(ws, user, room)
-                case _ if room not in rooms:
-                    await ws.send(Error("not_in_room", "you are not in that room", "$.room"))
-                case Leave():
-                    rooms.remove(room)
-                    ws.leave(room)
-                    await ws.publish(room, Left(user, room))
-                case Chat(content):
-                    await ws.publish(room, Said(user, room, content))
-                case Typing():
-                    await ws.publish(room, Typing(user, room))
-    finally:
-        for room in users.pop(user):
-            await ws.publish(room, Left(user, room))
+    rooms: list[str] = []  # in the order of joining
+    await join(ws, visitor.name, visitor.room, rooms)
+    async for message in ws:
+        room = message.room or (rooms[-1] if rooms else "")
+        match message:
+            case Join():
+                await join(ws, visitor.name, room, rooms)
+            case _ if room not in rooms:
+                await ws.send(Error("not_in_room", "you are not in that room", "$.room"))
+            case Leave():
+                rooms.remove(room)
+                ws.leave(room)
+            case Chat(content):
+                await ws.publish(room, Said(visitor.name, room, content))
+            case Typing():
+                await ws.publish(room, Typing(visitor.name, room))
 
 
-async def join(ws: WebSocket[ClientMessage], user: str, room: str) -> None:
-    """Lets somebody be in a room, and tells everyone there."""
-    if room not in users[user]:
-        ws.join(room)
-        users[user].append(room)
-        await app.rooms.publish(room, Joined(user, room))
-        await ws.send(Members(room, [name for name, rooms in users.items() if room in rooms]))
+async def join(ws: WebSocket[ClientMessage], name: str, room: str, rooms: list[str]) -> None:
+    """Lets somebody be in a room, and tells who is there."""
+    if room not in rooms:
+        ws.join(room, data=name)
+        rooms.append(room)
+        await ws.send(Members(room, ws.id, await app.rooms.presence(room)))

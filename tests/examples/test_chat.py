@@ -5,39 +5,32 @@ from urllib.parse import quote
 
 import pytest
 
+from fastws import Joined, Left, Present
 from fastws.app import Error
 from fastws.errors import HandshakeError
-from fastws.examples.chat import (
-    Chat,
-    Join,
-    Joined,
-    Leave,
-    Left,
-    Members,
-    Said,
-    Typing,
-    app,
-    users,
-)
+from fastws.examples.chat import Chat, Join, Leave, Members, Said, Typing, app
 from fastws.testing import Client, connect, get
 
 
 async def enter(stack: AsyncExitStack, name: str, room: str = "lobby") -> Client:
     """Connects; gives the client once it has been told who is there."""
     ws = await stack.enter_async_context(connect(app, f"/chat?name={name}&room={room}"))
-    assert (await ws.expect(Joined)).room == room
-    assert name in (await ws.expect(Members)).users
+    members = await ws.expect(Members)
+    assert (members.room, members.present[-1]) == (room, Present(members.you, name))
     return ws
+
+
+async def joined(ws: Client) -> tuple[str, str]:
+    """Gives who has joined, and where."""
+    event = await ws.expect(Joined)
+    return event.data, event.room
 
 
 async def test_text_goes_to_the_others_in_the_room() -> None:
     async with AsyncExitStack() as stack:
         ada, bob, cleo = [await enter(stack, name) for name in ("Ada", "Bob", "Cleo")]
-        assert [await ada.expect(Joined), await ada.expect(Joined), await bob.expect(Joined)] == [
-            Joined("Bob", "lobby"),
-            Joined("Cleo", "lobby"),
-            Joined("Cleo", "lobby"),
-        ]
+        assert [await joined(ada), await joined(ada)] == [("Bob", "lobby"), ("Cleo", "lobby")]
+        assert await joined(bob) == ("Cleo", "lobby")
         await ada.send('{"type": "Chat", "content": "hi"}')
         for ws in bob, cleo:
             assert await ws.recv() == ('{"type":"Said","user":"Ada","room":"lobby","content":"hi"}')
@@ -58,15 +51,15 @@ async def test_text_goes_to_the_room_joined_last_or_to_the_one_named() -> None:
     async with AsyncExitStack() as stack:
         ada, bob = await enter(stack, "Ada"), await enter(stack, "Bob", "tea")
         await ada.send(Join("tea"))
-        assert await ada.expect(Joined) == Joined("Ada", "tea")
-        assert await ada.expect(Members) == Members("tea", ["Ada", "Bob"])
-        assert await bob.expect(Joined) == Joined("Ada", "tea")
+        members = await ada.expect(Members)
+        assert {each.data for each in members.present} == {"Ada", "Bob"}
+        assert await joined(bob) == ("Ada", "tea")
         await ada.send(Chat("to tea"))
         await ada.send(Chat("to the lobby", "lobby"))
         await ada.send(Chat("to tea, too", "tea"))
         assert [(await bob.expect(Said)).content for _ in range(2)] == ["to tea", "to tea, too"]
         await ada.send(Leave("tea"))
-        assert await bob.expect(Left) == Left("Ada", "tea")
+        assert await bob.expect(Left) == Left("tea", members.you)
         await ada.send(Chat("to the lobby"))
         await ada.expect_nothing()
         await bob.expect_nothing()
@@ -100,17 +93,15 @@ async def test_joining_twice_is_joining_once() -> None:
         assert app.rooms.names() == []
 
 
-async def test_a_name_is_given_once() -> None:
+async def test_who_has_the_same_name_is_somebody_else() -> None:
     async with AsyncExitStack() as stack:
-        ada = await enter(stack, "Ada")
-        second = await stack.enter_async_context(connect(app, "/chat?name=Ada"))
-        name = (await second.expect(Joined)).user
-        assert name.startswith("Ada ")
-        assert name.removeprefix("Ada ").isdigit()
-        assert await ada.expect(Joined) == Joined(name, "lobby")
-        assert (await second.expect(Members)).users == ["Ada", name]
+        ada, second = await enter(stack, "Ada"), await enter(stack, "Ada")
+        assert await joined(ada) == ("Ada", "lobby")
+        await second.send(Leave())
+        left = await ada.expect(Left)
+        assert [each.id for each in await app.rooms.presence("lobby")] != [left.id]
         guest = await stack.enter_async_context(connect(app, "/chat"))
-        assert (await guest.expect(Joined)).user == "Guest"
+        assert (await guest.expect(Members)).present[-1].data == "Guest"
 
 
 @pytest.mark.parametrize("way", ["close", "failure"])
@@ -120,16 +111,17 @@ async def test_who_is_gone_has_left_every_room(way: str) -> None:
         try:
             async with AsyncExitStack() as inner:
                 ada = await enter(inner, "Ada")
-                await bob.expect(Joined)
+                who = (await bob.expect(Joined)).id
                 await ada.send(Join("tea"))
-                await ada.expect(Joined)
+                await ada.expect(Members)
                 if way == "failure":
                     raise ConnectionResetError  # the client's, as a lost connection is
         except ConnectionResetError:
             pass
-        assert await bob.expect(Left) == Left("Ada", "lobby")
-        assert (app.rooms.names(), list(users)) == (["lobby"], ["Bob"])
-    assert (app.rooms.names(), users) == ([], {})
+        assert await bob.expect(Left) == Left("lobby", who)
+        assert app.rooms.names() == ["lobby"]
+        assert await app.rooms.presence_count("lobby") == 1
+    assert app.rooms.names() == []
 
 
 @pytest.mark.parametrize(
