@@ -17,6 +17,7 @@ def broker_at(url: str, limits: Limits | None = None) -> Broker:
 
     Args:
         url: ``memory://``; ``redis://HOST:PORT``, ``rediss://`` with TLS, ``unix://PATH``;
+            ``redis+sentinel://HOST:PORT,HOST:PORT/SERVICE``, where sentinels know the primary;
             ``nats://HOST:PORT`` or ``tls://``, several of them with commas between. With
             ``?prefix=NAME`` apps that share an engine have channels of their own; certificates
             for TLS are in ``ssl_ca_certs``, ``ssl_certfile`` and ``ssl_keyfile``.
@@ -28,21 +29,24 @@ def broker_at(url: str, limits: Limits | None = None) -> Broker:
     scheme = urlsplit(url).scheme
     if scheme == "memory":
         return MemoryBroker()
-    if scheme in ("redis", "rediss", "unix"):
+    if scheme in ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"):
         return RemoteBroker(_redis(*_without_prefix(url)), limits)
     if scheme in ("nats", "tls"):
         return RemoteBroker(_nats(*_without_prefix(url)), limits)
     raise ValueError(
-        f"{scheme}:// is no broker; there are memory://, redis://, rediss://, unix:// and nats://"
+        f"{scheme}:// is no broker; there are memory://, redis://, rediss://, unix://,"
+        " redis+sentinel:// and nats://"
     )
 
 
 def _redis(url: str, prefix: str) -> Engine:
     try:
         from fastws.rooms.brokers.redis import RedisEngine
+        from fastws.rooms.brokers.redis_sentinel import SentinelEngine
     except ModuleNotFoundError as error:
         raise _missing("redis", error) from None
-    return RedisEngine(url, prefix)
+    engine = SentinelEngine if urlsplit(url).scheme.endswith("+sentinel") else RedisEngine
+    return engine(url, prefix)
 
 
 def _nats(url: str, prefix: str) -> Engine:

@@ -13,9 +13,6 @@ import secrets
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from redis.asyncio import Connection, ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError, ResponseError
 
 from fastws.closing import CloseCode
@@ -23,6 +20,7 @@ from fastws.errors import BrokerUnavailable, ProtocolError
 from fastws.rooms.brokers.engine import Take
 from fastws.rooms.brokers.numbering import VERSION, EnginePosition, new_epoch
 from fastws.rooms.brokers.outgoing import Parcel
+from fastws.rooms.brokers.redis_connections import abort, connections_to
 
 # Seconds for which Redis remembers the number of a channel to which nobody publishes, or half of
 # it: to say so with each message would double what goes to its disk and its replicas.
@@ -65,14 +63,8 @@ class RedisEngine:
         place = parts.netloc.rpartition("@")[2]
         self.name = f"{parts.scheme}://{place}{parts.path}"
         self._prefix = f"{prefix}:".encode()
-        # Else redis-py would try again by itself, and so publish a message twice. Nor does it know
-        # how long to wait.
-        once = Retry(NoBackoff(), 0)
-        pool = ConnectionPool.from_url(
-            url, retry=once, socket_timeout=None, socket_connect_timeout=None, protocol=2
-        )
-        self._subscriber: Connection = pool.make_connection()  # type: ignore[no-untyped-call]
-        self._publisher: Connection = pool.make_connection()  # type: ignore[no-untyped-call]
+        self._connections = connections_to(url, 2)
+        self._subscriber, self._publisher = self._connections
         # The channels by the names that they have in Redis.
         self._channels: dict[bytes, str] = {}
         self._answers: dict[bytes, asyncio.Future[None]] = {}
@@ -89,8 +81,8 @@ class RedisEngine:
 
     async def connect(self) -> None:
         """See `Engine`."""
-        await self._subscriber.connect()  # type: ignore[no-untyped-call]
-        await self._publisher.connect()  # type: ignore[no-untyped-call]
+        for connection in self._connections:
+            await connection.connect()  # type: ignore[no-untyped-call]
 
     async def close(self) -> None:
         """See `Engine`."""
@@ -98,12 +90,8 @@ class RedisEngine:
         for future in self._answers.values():
             future.cancel()
         self._answers.clear()
-        for connection in (self._subscriber, self._publisher):
-            writer = connection._writer
-            await connection.disconnect(nowait=True)
-            if writer is not None:
-                # TLS would wait for the other side to say good-bye.
-                writer.transport.abort()
+        for connection in self._connections:
+            await abort(connection)
 
     # The connection that is subscribed.
 
@@ -163,9 +151,9 @@ class RedisEngine:
         except ResponseError as error:
             raise BrokerUnavailable(f"{self.name} refuses: {error}") from None
 
-    async def _call(self, *command: Any) -> None:
+    async def _call(self, *command: Any) -> Any:
         await self._publisher.send_command(*command)
-        await self._publisher.read_response(disconnect_on_error=False)
+        return await self._publisher.read_response(disconnect_on_error=False)
 
     def _name_of(self, channel: str) -> bytes:
         return self._prefix + channel.encode()

@@ -94,6 +94,7 @@ class RedisServer(_Program):
         program = shutil.which("redis-server")
         if program is None:
             pytest.skip("redis-server is not installed")
+        self.program = program
         directory = ends.enter_context(tempfile.TemporaryDirectory(prefix="fastws"))
         ends.callback(self.kill)
         self.path = f"{directory}/redis"
