@@ -8,8 +8,8 @@ either direction; ``{"type": "Chat", "content": "hi"}`` comes to the others in t
 ``{"type": "Said", "user": "Ada", "room": "tea", "content": "hi"}``. What cannot be done is
 answered with ``{"type": "Error", "code": "...", "detail": "...", "path": "$.room"}``.
 
-Who comes and goes the others are told by fastws itself, in all workers: ``{"type": "Joined", "room":
-"tea", "id": "5f...", "data": "Ada"}`` and ``{"type": "Left", "room": "tea", "id": "5f..."}``.
+Who comes and goes the others are told by fastws itself, in all workers: ``{"type": "Joined",
+"room": "tea", "id": "5f...", "data": "Ada"}``, ``{"type": "Left", "room": "tea", "id": "5f..."}``.
 """
 
 from pathlib import Path
