@@ -62,6 +62,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         max_connections_per_user: the same of one user. Above it: 429.
         max_broker_queue: bytes of messages to rooms that wait for Redis or NATS to take them,
             in one process; each counts its payload and 256. Above it publishing raises.
+        max_history_size: bytes of messages that `memory://` keeps for those who come back; each
+            counts its payload and 256. Above it the oldest are forgotten. Of Redis and NATS, which
+            keep what they are told to, this is how much one who comes back may have missed in a
+            room.
         broker_timeout: until Redis or NATS has taken a message, or gives any other sign of
             life. After it publishing raises, and the connection to it is made anew.
         max_presence_size: bytes of what a member shows of itself in one room, as JSON. Above it:
@@ -97,6 +101,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_connections_per_client: int | None = None
     max_connections_per_user: int | None = None
     max_broker_queue: int = 16 * MIB
+    max_history_size: int = 16 * MIB
     broker_timeout: float = 5.0
     max_presence_size: int | None = 1 * KIB
     presence_lease: float = 5.0

@@ -15,6 +15,7 @@ NOT_OFF = {
     "close_timeout",
     "drain_window",
     "max_broker_queue",
+    "max_history_size",
     "broker_timeout",
     "presence_lease",
 }

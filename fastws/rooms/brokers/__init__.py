@@ -3,8 +3,9 @@
 - `base`: what a broker has to offer
 - `history`: what an engine keeps of a channel
 - `addresses`: which broker a URL stands for
-- `memory`: this process only
-- `remote`: any engine in another process; `wishes`, `outgoing` and `numbering` are its parts
+- `memory`: this process only; `rings` is where it keeps messages
+- `remote`: any engine in another process; its parts are `wishes`, `outgoing`, `recalls`
+  and `numbering`
 - `engine`: what it needs of one; `redis`, `nats`: the two there are, imported if they are asked for
 """
 

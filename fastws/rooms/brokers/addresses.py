@@ -21,14 +21,14 @@ def broker_at(url: str, limits: Limits | None = None) -> Broker:
             ``nats://HOST:PORT`` or ``tls://``, several of them with commas between. With
             ``?prefix=NAME`` apps that share an engine have channels of their own; certificates
             for TLS are in ``ssl_ca_certs``, ``ssl_certfile`` and ``ssl_keyfile``.
-        limits: `broker_timeout` and `max_broker_queue` count.
+        limits: `broker_timeout`, `max_broker_queue` and `max_history_size` count.
 
     Raises:
         ValueError: it stands for none, or the package for it is not installed.
     """
     scheme = urlsplit(url).scheme
     if scheme == "memory":
-        return MemoryBroker()
+        return MemoryBroker(limits)
     if scheme in ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"):
         return RemoteBroker(_redis(*_without_prefix(url)), limits)
     if scheme in ("nats", "tls"):

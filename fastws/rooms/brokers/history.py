@@ -4,6 +4,7 @@ Whoever comes back within `History.ttl`, having missed no more than `History.cou
 all of them, in order, once. More may be kept than that; what is not complete is not given.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -59,6 +60,33 @@ class Past(NamedTuple):
     messages: list[Kept]
 
 
+class Log(NamedTuple):
+    """What an engine has told of a channel.
+
+    Attributes:
+        position: of the newest message.
+        complete_after: no message with a number above this, up to the last of `messages`, or of
+            `position` if there are none, is missing.
+        messages: in their order; those at the end may have been left for later.
+    """
+
+    position: Position
+    complete_after: int
+    messages: list[Kept]
+
+    def since(self, position: Position | None) -> Past:
+        """Gives the part after a position, if it is complete."""
+        newest = self.position
+        if (
+            position is None
+            or position.epoch != newest.epoch
+            or not self.complete_after <= position.number <= newest.number
+        ):
+            return Past(recovered=False, position=newest, messages=[])
+        messages = [kept for kept in self.messages if kept.number > position.number]
+        return Past(recovered=True, position=newest, messages=messages)
+
+
 class Receipt(NamedTuple):
     """What an engine says to a message that it has taken.
 
@@ -73,6 +101,11 @@ class Receipt(NamedTuple):
 
 
 NO_RECEIPT = Receipt()
+# Seconds for which the id of a message is remembered.
+ID_WINDOW = 120
+# Seconds for which an engine remembers the newest number of a channel to which nobody publishes, or
+# half of it: who comes back to a quiet room need not have heard anything within the room's ttl.
+REMEMBER = 24 * 60 * 60
 
 
 class Histories:
@@ -95,6 +128,12 @@ class Histories:
     def every(self) -> list[History]:
         """Gives all that there are, each once."""
         return list(dict.fromkeys(kept for _, kept in self._rules))
+
+
+def digest(channel: str, message_id: str) -> str:
+    """Gives what stands for a message id in an engine: short, whatever characters it has."""
+    name = f"{len(channel)} {channel} {message_id}".encode(errors="surrogatepass")
+    return hashlib.blake2b(name, digest_size=16).hexdigest()
 
 
 # What the names of channels begin with that are no rooms.

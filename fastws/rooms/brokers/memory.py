@@ -1,35 +1,24 @@
 """The broker of one process."""
 
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from typing import NamedTuple
 
+from fastws.limits import Limits
 from fastws.rooms.brokers.base import Receiver
 from fastws.rooms.brokers.history import (
+    ID_WINDOW,
     NO_RECEIPT,
     Histories,
-    History,
-    Kept,
     Past,
     Position,
     Receipt,
+    digest,
 )
-from fastws.rooms.brokers.numbering import new_epoch
+from fastws.rooms.brokers.rings import Rings
 
-# Seconds for which the id of a message is remembered.
-ID_WINDOW = 120.0
-
-
-class _Ring:
-    """The last messages of a channel; another one, once it was forgotten, has another epoch."""
-
-    __slots__ = ("epoch", "expires_at", "messages", "number")
-
-    def __init__(self, history: History) -> None:
-        self.epoch = new_epoch().decode()
-        self.messages: deque[Kept] = deque(maxlen=history.count)
-        self.number = 0
-        self.expires_at = 0.0
+# Ids of messages that are remembered; of those beyond, the oldest are forgotten before their time.
+MAX_IDS = 100_000
 
 
 class _Id(NamedTuple):
@@ -43,18 +32,20 @@ class MemoryBroker:
     """Carries bytes to this process only; what is published arrives before `publish` returns.
 
     So nothing is ever lost between. What has a history is numbered, and kept in this process.
+
+    Args:
+        limits: `max_history_size` counts.
     """
 
     local = True
     connected = True
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits | None = None) -> None:
         self.receiver: Receiver | None = None
         self.histories = Histories()
         self._channels: set[str] = set()
-        # In the order in which they expire, if all have the same time to live.
-        self._rings: OrderedDict[str, _Ring] = OrderedDict()
-        self._ids: OrderedDict[tuple[str, str], _Id] = OrderedDict()
+        self._rings = Rings((limits or Limits()).max_history_size)
+        self._ids: OrderedDict[str, _Id] = OrderedDict()
 
     async def start(self) -> None:
         """Does nothing: there is no engine."""
@@ -75,59 +66,34 @@ class MemoryBroker:
 
     async def publish(self, channel: str, payload: bytes, message_id: str | None = None) -> Receipt:
         """See `Broker`; without a turn of the loop."""
-        if message_id is not None:
-            first = self._first(channel, message_id)
-            if first is not None:
-                return first._replace(duplicate=True)
-        history = self.histories(channel)
-        receipt = NO_RECEIPT if history is None else self._keep(channel, history, payload)
-        if message_id is not None:
-            self._ids[channel, message_id] = _Id(time.monotonic(), receipt)
+        name = None if message_id is None else digest(channel, message_id)
+        first = None if name is None else self._first(name)
+        if first is not None:
+            return first._replace(duplicate=True)
+        receipt, history = NO_RECEIPT, self.histories(channel)
+        if history is not None:
+            receipt = Receipt(self._rings.keep(channel, history, payload))
+        if name is not None:
+            self._remember(name, receipt)
         if self.receiver is not None and channel in self._channels:
             self.receiver.on_message(channel, payload, receipt.position)
         return receipt
 
     async def past(self, channel: str, since: Position | None) -> Past:
         """See `Broker`."""
-        history = self.histories(channel)
-        if history is None:
+        if self.histories(channel) is None:
             raise RuntimeError(f"the channel {channel!a} has no history")
-        ring = self._ring(channel, history)
-        position = Position(ring.epoch, ring.number)
-        if since is None or since.epoch != ring.epoch:
-            return Past(recovered=False, position=position, messages=[])
-        kept = [one for one in ring.messages if one.number > since.number]
-        if len(kept) != ring.number - since.number:
-            return Past(recovered=False, position=position, messages=[])
-        return Past(recovered=True, position=position, messages=kept)
+        return self._rings.log(channel).since(since)
 
-    def _keep(self, channel: str, history: History, payload: bytes) -> Receipt:
-        ring = self._ring(channel, history)
-        ring.number += 1
-        ring.messages.append(Kept(ring.number, payload))
-        return Receipt(Position(ring.epoch, ring.number))
+    def _remember(self, name: str, receipt: Receipt) -> None:
+        self._ids[name] = _Id(time.monotonic(), receipt)
+        if len(self._ids) > MAX_IDS:
+            self._ids.popitem(last=False)
 
-    def _ring(self, channel: str, history: History) -> _Ring:
-        """Gives the ring of a channel, and forgets those of which nothing is to be kept."""
-        now = time.monotonic()
-        while self._rings:
-            name, ring = next(iter(self._rings.items()))
-            if now < ring.expires_at:
-                break
-            del self._rings[name]
-        ring = self._rings.get(channel) or _Ring(history)
-        self._rings[channel] = ring
-        self._rings.move_to_end(channel)
-        ring.expires_at = now + history.ttl
-        return ring
-
-    def _first(self, channel: str, message_id: str) -> Receipt | None:
+    def _first(self, name: str) -> Receipt | None:
         """Gives what was said to a message with this id, if there was one."""
         now = time.monotonic()
-        while self._ids:
-            key, first = next(iter(self._ids.items()))
-            if now - first.when < ID_WINDOW:
-                break
-            del self._ids[key]
-        known = self._ids.get((channel, message_id))
+        while self._ids and next(iter(self._ids.values())).when + ID_WINDOW <= now:
+            self._ids.popitem(last=False)
+        known = self._ids.get(name)
         return None if known is None else known.receipt

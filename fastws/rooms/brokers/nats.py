@@ -19,10 +19,11 @@ from nats.aio.subscription import Subscription
 from nats.errors import NoServersError
 
 from fastws.closing import CloseCode
-from fastws.errors import ProtocolError
-from fastws.rooms.brokers.engine import Take
+from fastws.errors import BrokerUnavailable, ProtocolError
+from fastws.rooms.brokers.engine import Take, Wanted
+from fastws.rooms.brokers.history import NO_RECEIPT, History, Log, Receipt
 from fastws.rooms.brokers.nats_servers import servers_of
-from fastws.rooms.brokers.numbering import Numbering, PublisherPosition, write
+from fastws.rooms.brokers.numbering import Numbered, Numbering, PublisherProgress, read, write
 from fastws.rooms.brokers.outgoing import Parcel
 
 # Until a server has told, that which servers have by default, less what we put before a payload.
@@ -60,17 +61,19 @@ class NatsEngine:
         self._numbering = Numbering()
         self._max_size = MAX_SIZE
 
-    def position(self) -> PublisherPosition:
+    def progress(self, history: History | None) -> PublisherProgress:
         """See `Engine`."""
-        return PublisherPosition()
+        return PublisherProgress()
 
-    def check_size(self, payload: bytes) -> None:
+    def check(self, parcel: Parcel) -> None:
         """See `Engine`."""
-        if len(payload) + HEADER > self._max_size:
+        if parcel.message_id is not None:
+            raise ValueError("NATS knows ids of messages only in a room that has a history")
+        if len(parcel.payload) + HEADER > self._max_size:
             reason = f"NATS takes no message of more than {self._max_size - HEADER} bytes"
             raise ProtocolError(CloseCode.MESSAGE_TOO_BIG, reason)
 
-    async def connect(self) -> None:
+    async def connect(self, histories: list[History]) -> None:
         """See `Engine`."""
         ended = self._ended = asyncio.get_running_loop().create_future()
 
@@ -123,7 +126,7 @@ class NatsEngine:
 
     async def _subscribe(self, channel: str) -> None:
         async def on_message(message: Msg) -> None:
-            if self._take(channel, message.data):
+            if self._take(channel, read(message.data)):
                 await asyncio.sleep(0)
 
         # No limits: between two turns of the loop no more comes in than what is read at once.
@@ -131,13 +134,18 @@ class NatsEngine:
             self._subject_of(channel), cb=on_message, pending_msgs_limit=0, pending_bytes_limit=0
         )
 
-    async def send(self, batch: list[Parcel]) -> None:
+    async def send(self, batch: list[Parcel]) -> list[Receipt | str]:
         """See `Engine`."""
         client = self._connection()
-        for channel, payload, _ in batch:
-            data = write(self._numbering.number(channel, payload))
-            await client.publish(self._subject_of(channel), data)
+        for parcel in batch:
+            data = write(self._numbering.number(parcel.channel, parcel.payload))
+            await client.publish(self._subject_of(parcel.channel), data)
         await self.ask()
+        return [NO_RECEIPT] * len(batch)
+
+    async def recall(self, wanted: list[Wanted]) -> list[Log]:
+        """See `Engine`."""
+        raise BrokerUnavailable("NATS keeps nothing")
 
     async def ask(self) -> None:
         """See `Engine`."""
@@ -164,7 +172,7 @@ class NatsEngine:
         return f"{self._prefix}.{quote(channel, safe='').replace('.', '%2E') or NOTHING}"
 
 
-def _nobody(channel: str, data: bytes) -> bool:
+def _nobody(channel: str, message: Numbered | None) -> bool:
     """Is whom messages are for before anybody receives."""
     return False
 

@@ -7,14 +7,16 @@ many messages it has numbered in this channel. Who numbers is the engine's matte
   changes if the engine forgets, and all processes agree on every number.
 - With one that cannot, each publisher numbers what it publishes, under an epoch of its own.
 
-A history would be asked for what comes after an (epoch, number), so it can be added to a broker
-without a change to what it sends.
+- One that keeps messages in a log that many channels share numbers the log. The numbers of a
+  channel then have holes; instead each message tells the number of the one before it.
 """
 
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
+
+from fastws.rooms.brokers.history import Position
 
 VERSION = b"1"
 # Publishers whose number in one channel is remembered, and channels in which a publisher counts;
@@ -23,11 +25,19 @@ MAX_COUNTERS = 10_000
 
 
 class Numbered(NamedTuple):
-    """A message with its number; numbers of an epoch begin at 1 and have no holes."""
+    """A message with its number.
+
+    Attributes:
+        epoch: what the number counts from.
+        number: from 1 on, without holes if there is no `previous`.
+        payload: what was published.
+        previous: the number of the message before it in the channel; 0 if that is not known.
+    """
 
     epoch: bytes
     number: int
     payload: bytes
+    previous: int | None = None
 
 
 def write(message: Numbered) -> bytes:
@@ -65,43 +75,59 @@ class Numbering:
         return Numbered(epoch, last + 1, payload)
 
 
-class Position(Protocol):
+class Progress(Protocol):
     """How far one channel has come, since it was subscribed to."""
 
     def advance(self, message: Numbered) -> int | None:
         """Goes on to a message; gives how many before it did not come, None if nobody knows."""
 
+    @property
+    def position(self) -> Position | None:
+        """Where that is, for all processes alike; None if they have no such thing."""
 
-class EnginePosition:
-    """The position in a channel that the engine numbers."""
 
-    __slots__ = ("_epoch", "_number")
+class EngineProgress:
+    """The progress in a channel that the engine numbers."""
+
+    __slots__ = ("_epoch", "_name", "_number")
 
     def __init__(self) -> None:
         self._epoch = b""
+        # The same as a str.
+        self._name = ""
         self._number = 0
 
     def advance(self, message: Numbered) -> int | None:
-        """See `Position`."""
-        first, same = not self._epoch, self._epoch == message.epoch
-        lost = message.number - self._number - 1
-        self._epoch, self._number = message.epoch, message.number
-        if first:
+        """See `Progress`."""
+        epoch, before = self._epoch, self._number
+        self._number = message.number
+        if message.epoch != epoch:
+            self._epoch, self._name = message.epoch, message.epoch.decode("ascii", "replace")
+            # The engine has forgotten what was.
+            return None if epoch else 0
+        if message.previous == before:
             return 0
-        # In another epoch, or back in this one, the engine has forgotten what was.
-        return lost if same and lost >= 0 else None
+        lost = message.number - before - 1
+        return lost if message.previous is None and lost >= 0 else None
+
+    @property
+    def position(self) -> Position:
+        """See `Progress`."""
+        return Position(self._name, self._number)
 
 
-class PublisherPosition:
-    """The position in a channel in which each publisher numbers what is its own."""
+class PublisherProgress:
+    """The progress in a channel in which each publisher numbers what is its own."""
 
     __slots__ = ("_numbers",)
+
+    position = None
 
     def __init__(self) -> None:
         self._numbers: OrderedDict[bytes, int] = OrderedDict()
 
     def advance(self, message: Numbered) -> int | None:
-        """See `Position`."""
+        """See `Progress`."""
         before = self._numbers.get(message.epoch)
         self._numbers[message.epoch] = message.number
         self._numbers.move_to_end(message.epoch)
@@ -113,23 +139,23 @@ class PublisherPosition:
         return lost if lost >= 0 else None
 
 
-class Positions:
-    """The positions in all channels that are subscribed to.
+class Progresses:
+    """The progress in all channels that are subscribed to.
 
     Args:
-        begin: gives the position in a channel of which nothing has come yet.
+        begin: gives the progress in a channel of which nothing has come yet.
     """
 
-    def __init__(self, begin: Callable[[], Position]) -> None:
+    def __init__(self, begin: Callable[[str], Progress]) -> None:
         self._begin = begin
-        self._channels: dict[str, Position] = {}
+        self._channels: dict[str, Progress] = {}
 
-    def advance(self, channel: str, message: Numbered) -> int | None:
-        """See `Position.advance`."""
-        position = self._channels.get(channel)
-        if position is None:
-            position = self._channels[channel] = self._begin()
-        return position.advance(message)
+    def of(self, channel: str) -> Progress:
+        """Gives the progress in a channel."""
+        progress = self._channels.get(channel)
+        if progress is None:
+            progress = self._channels[channel] = self._begin(channel)
+        return progress
 
     def forget(self, channel: str) -> None:
         """Begins anew with a channel."""

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import deque
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from fastws.errors import BrokerUnavailable
+from fastws.rooms.brokers.history import History, Receipt
 
 # What a message counts besides its payload: a place in the queue, a future.
 ITEM_COST = 256
@@ -12,13 +13,25 @@ ITEM_COST = 256
 BATCH_COUNT = 256
 BATCH_SIZE = 1024 * 1024
 
+T = TypeVar("T")
+
 
 class Parcel(NamedTuple):
-    """A message on its way, and the future of who has published it."""
+    """A message on its way.
+
+    Attributes:
+        channel: where to.
+        payload: what was published.
+        history: what is kept of the channel.
+        message_id: what `digest` makes of the channel and the message's id.
+        taken: what who has published it waits for.
+    """
 
     channel: str
     payload: bytes
-    taken: asyncio.Future[None]
+    history: History | None
+    message_id: str | None
+    taken: asyncio.Future[Receipt]
 
     @property
     def cost(self) -> int:
@@ -38,20 +51,18 @@ class Outgoing:
         self._waiting: deque[Parcel] = deque()
         self._size = 0
 
-    def put(self, channel: str, payload: bytes) -> asyncio.Future[None]:
-        """Adds a message; gives what is done when an engine has it.
+    def put(self, parcel: Parcel) -> None:
+        """Adds a message.
 
         Raises:
             BrokerUnavailable: there is too much already.
         """
-        parcel = Parcel(channel, payload, asyncio.get_running_loop().create_future())
         if self._size and self._size + parcel.cost > self._max_size:
             raise BrokerUnavailable(
                 f"the broker's engine is slower than what is published: {self._size} bytes wait"
             )
         self._waiting.append(parcel)
         self._size += parcel.cost
-        return parcel.taken
 
     def take(self) -> list[Parcel]:
         """Removes those that go next, as many as go at once; they count until they are settled."""
@@ -67,10 +78,10 @@ class Outgoing:
                 size += parcel.cost
         return batch
 
-    def settle(self, parcel: Parcel, why_not: str | None = None) -> None:
-        """Tells who waits for what `take` gave that the engine has it, or why not."""
+    def settle(self, parcel: Parcel, receipt: Receipt | str) -> None:
+        """Tells who waits for what `take` gave what the engine says, or why nothing."""
         self._size -= parcel.cost
-        settle(parcel.taken, why_not)
+        settle(parcel.taken, receipt)
 
     def fail(self, why: str) -> None:
         """Gives up all that wait."""
@@ -78,11 +89,11 @@ class Outgoing:
             self.settle(self._waiting.popleft(), why)
 
 
-def settle(future: asyncio.Future[None], why_not: str | None) -> None:
-    """Tells who waits that it is done, or why not; nobody may wait any more."""
+def settle(future: asyncio.Future[T], outcome: T | str) -> None:
+    """Tells who waits what has come of it, or why nothing; nobody may wait any more."""
     if future.done():
         return
-    if why_not is None:
-        future.set_result(None)
+    if isinstance(outcome, str):
+        future.set_exception(BrokerUnavailable(outcome))
     else:
-        future.set_exception(BrokerUnavailable(why_not))
+        future.set_result(outcome)

@@ -1,50 +1,35 @@
 """The connection to a Redis, or to what speaks like it, such as Valkey.
 
 Publishing runs a script: Redis counts the messages of each channel, in a key of the channel's name,
-and publishes each with its number. So a receiver sees when messages did not come, and when Redis
-counts anew since it has lost its data.
+keeps those that are to be kept, and publishes each with its number. So a receiver sees when
+messages did not come, and when Redis counts anew since it has lost its data.
 
-There are two connections, as one that is subscribed cannot publish (RESP2). Both are redis-py's
-`Connection` as it is: its `PubSub` reconnects by itself, and says nothing of what was lost.
+There are three connections: one that is subscribed cannot publish (RESP2), and who publishes is not
+to wait for what is kept, which may be large. All are redis-py's `Connection` as it is: its `PubSub`
+reconnects by itself, and says nothing of what was lost.
 """
 
 import asyncio
+import math
+import re
 import secrets
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
+from redis.asyncio import Connection
 from redis.exceptions import ReadOnlyError, ResponseError
 
 from fastws.closing import CloseCode
 from fastws.errors import BrokerUnavailable, ProtocolError
-from fastws.rooms.brokers.engine import Take
-from fastws.rooms.brokers.numbering import VERSION, EnginePosition, new_epoch
+from fastws.rooms.brokers.engine import Take, Wanted
+from fastws.rooms.brokers.history import NO_RECEIPT, History, Kept, Log, Position, Receipt
+from fastws.rooms.brokers.numbering import EngineProgress, read
 from fastws.rooms.brokers.outgoing import Parcel
 from fastws.rooms.brokers.redis_connections import abort, connections_to
+from fastws.rooms.brokers.redis_scripts import DATASET_SIZE, PUBLISH, RECALL
 
-# Seconds for which Redis remembers the number of a channel to which nobody publishes, or half of
-# it: to say so with each message would double what goes to its disk and its replicas.
-REMEMBER = 24 * 60 * 60
 # Redis' limit for one argument (proto-max-bulk-len, as it is by default), less our header.
 MAX_SIZE = 512 * 1024 * 1024 - 256
-
-# KEYS: the channel of each message, which is also the key of its counter. ARGV: the payloads, then
-# an epoch for channels that have none, and how long to remember.
-SCRIPT = b"""
-local epoch, remember = ARGV[#KEYS + 1], tonumber(ARGV[#KEYS + 2])
-for i, channel in ipairs(KEYS) do
-  local number = redis.call('HINCRBY', channel, 'number', 1)
-  local its_epoch = redis.call('HGET', channel, 'epoch')
-  if not its_epoch then
-    its_epoch = epoch
-    redis.call('HSET', channel, 'epoch', epoch)
-  end
-  if redis.call('TTL', channel) < remember / 2 then
-    redis.call('EXPIRE', channel, remember)
-  end
-  redis.call('PUBLISH', channel, '%b ' .. its_epoch .. ' ' .. number .. ' ' .. ARGV[i])
-end
-""" % (VERSION,)
 
 
 class RedisEngine:
@@ -62,27 +47,30 @@ class RedisEngine:
         parts = urlsplit(url)
         place = parts.netloc.rpartition("@")[2]
         self.name = f"{parts.scheme}://{place}{parts.path}"
-        self._prefix = f"{prefix}:".encode()
-        self._connections = connections_to(url, 2)
-        self._subscriber, self._publisher = self._connections
+        self._prefix = prefix.encode()
+        self._connections = connections_to(url, 3)
+        self._subscriber, self._publisher, self._reader = self._connections
+        # What epochs begin with.
+        self._dataset = b""
         # The channels by the names that they have in Redis.
         self._channels: dict[bytes, str] = {}
         self._answers: dict[bytes, asyncio.Future[None]] = {}
 
-    def position(self) -> EnginePosition:
+    def progress(self, history: History | None) -> EngineProgress:
         """See `Engine`."""
-        return EnginePosition()
+        return EngineProgress()
 
-    def check_size(self, payload: bytes) -> None:
+    def check(self, parcel: Parcel) -> None:
         """See `Engine`."""
-        if len(payload) > MAX_SIZE:
+        if len(parcel.payload) > MAX_SIZE:
             reason = f"Redis takes no message of more than {MAX_SIZE} bytes"
             raise ProtocolError(CloseCode.MESSAGE_TOO_BIG, reason)
 
-    async def connect(self) -> None:
+    async def connect(self, histories: list[History]) -> None:
         """See `Engine`."""
         for connection in self._connections:
             await connection.connect()  # type: ignore[no-untyped-call]
+        self._dataset = await self._current_dataset()
 
     async def close(self) -> None:
         """See `Engine`."""
@@ -103,7 +91,7 @@ class RedisEngine:
             match reply:
                 case [b"message", name, data]:
                     channel = self._channels.get(name)
-                    if channel is not None and take(channel, data):
+                    if channel is not None and take(channel, read(data)):
                         await asyncio.sleep(0)
                 # What is subscribed to nothing is answered as any other connection.
                 case [b"pong", token] | (bytes() as token):
@@ -134,26 +122,110 @@ class RedisEngine:
     async def ask(self) -> None:
         """See `Engine`."""
         await self._answered()
-        await self._call("PING")
+        if await self._current_dataset() != self._dataset:
+            raise ConnectionError("it is another primary, or has other data")
 
-    # The other one.
+    async def _current_dataset(self) -> bytes:
+        """Gives the id of what Redis has; it is another one after a restart or a failover."""
+        found = re.search(rb"master_replid:(\w+)", await self._call("INFO", "replication"))
+        if found is None:
+            raise ConnectionError("it tells no master_replid, by which its restarts are noticed")
+        return found[1][:DATASET_SIZE]
 
-    async def send(self, batch: list[Parcel]) -> None:
+    # The one that publishes.
+
+    async def send(self, batch: list[Parcel]) -> list[Receipt | str]:
         """See `Engine`."""
-        names = [self._name_of(parcel.channel) for parcel in batch]
+        keys = [self._name_of(parcel.channel) for parcel in batch]
+        more: list[int] = []
+        for i, (name, parcel) in enumerate(zip(tuple(keys), batch, strict=True), 1):
+            history, message_id = parcel.history, parcel.message_id
+            if history is None and message_id is None:
+                continue
+            log = identity = 0
+            if history is not None:
+                keys.append(self._key("log", name))
+                log = len(keys)
+            if message_id is not None:
+                keys.append(self._key("id", name) + message_id.encode())
+                identity = len(keys)
+            count, ttl = (0, 0) if history is None else (history.count, _milliseconds(history))
+            more += (i, log, identity, count, ttl)
         payloads = [parcel.payload for parcel in batch]
+        arguments = (self._new_epoch(), len(batch), *payloads, *more)
         # As text, since a Redis that has been restarted knows no script by its name.
-        script = ("EVAL", SCRIPT, len(names), *names, *payloads, new_epoch(), REMEMBER)
+        answers = iter(await self._call("EVAL", PUBLISH, len(keys), *keys, *arguments))
+        return [
+            NO_RECEIPT if p.history is None and p.message_id is None else _receipt(next(answers))
+            for p in batch
+        ]
+
+    async def _call(self, *command: Any) -> Any:
+        await self._publisher.send_command(*command)
+        return await self._reply(self._publisher)
+
+    async def _reply(self, connection: Connection) -> Any:
         try:
-            await self._call(*script)
+            return await connection.read_response(disconnect_on_error=False)
         except ReadOnlyError:
             raise  # it was the primary once: to connect anew leads to the one that is
         except ResponseError as error:
             raise BrokerUnavailable(f"{self.name} refuses: {error}") from None
 
-    async def _call(self, *command: Any) -> Any:
-        await self._publisher.send_command(*command)
-        return await self._publisher.read_response(disconnect_on_error=False)
+    # The one that reads what is kept.
+
+    async def recall(self, wanted: list[Wanted]) -> list[Log]:
+        """See `Engine`."""
+        await self._reader.send_packed_command(
+            self._reader.pack_commands([self._command(one) for one in wanted])
+        )
+        replies: list[Any] = []
+        refused: BrokerUnavailable | None = None
+        for _ in wanted:
+            try:
+                replies.append(await self._reply(self._reader))
+            except BrokerUnavailable as error:
+                refused = error
+        if refused is not None:
+            raise refused
+        return [_log(*reply) for reply in replies]
+
+    def _command(self, wanted: Wanted) -> tuple[Any, ...]:
+        name = self._name_of(wanted.channel)
+        after = b"" if wanted.after is None else b"%d" % wanted.after
+        ttl = _milliseconds(wanted.history)
+        return ("EVAL", RECALL, 2, name, self._key("log", name), self._new_epoch(), ttl, after)
+
+    # Names.
 
     def _name_of(self, channel: str) -> bytes:
-        return self._prefix + channel.encode()
+        return self._prefix + b":" + channel.encode()
+
+    def _key(self, kind: str, name: bytes) -> bytes:
+        """Gives a key that belongs to a channel."""
+        return b"%b.%b:{%b}" % (self._prefix, kind.encode(), name)
+
+    def _new_epoch(self) -> bytes:
+        return self._dataset + secrets.token_hex(6).encode()
+
+
+def _milliseconds(history: History) -> int:
+    return math.ceil(history.ttl * 1000)
+
+
+def _receipt(answer: bytes) -> Receipt:
+    epoch, number, *again = answer.decode().split(" ")
+    return Receipt(Position(epoch, int(number)), duplicate=bool(again))
+
+
+def _log(epoch: bytes, number: bytes, kept: list[bytes]) -> Log:
+    """Gives what was read, but nothing from before a hole in the numbers."""
+    position = Position(epoch.decode(), int(number))
+    messages: list[Kept] = []
+    for key, payload in zip(kept[::2], kept[1::2], strict=True):
+        message = Kept(int(key.partition(b"-")[0]), payload)
+        if messages and messages[-1].number + 1 != message.number:
+            messages.clear()
+        messages.append(message)
+    after = messages[0].number - 1 if messages else position.number
+    return Log(position, after, messages)

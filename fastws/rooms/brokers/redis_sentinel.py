@@ -13,6 +13,7 @@ from redis.asyncio import Connection
 from redis.exceptions import RedisError
 
 from fastws.rooms.brokers.engine import Take
+from fastws.rooms.brokers.history import History
 from fastws.rooms.brokers.redis import RedisEngine
 from fastws.rooms.brokers.redis_connections import abort, connections_to
 
@@ -63,12 +64,12 @@ class SentinelEngine(RedisEngine):
             sentinel.port = urlsplit(f"//{place}").port or PORT
             self._sentinels.append(sentinel)
 
-    async def connect(self) -> None:
+    async def connect(self, histories: list[History]) -> None:
         """See `Engine`."""
         self._place = host, port = await self._primary()
         for connection in self._connections:
             connection.host, connection.port = host, port
-        await super().connect()
+        await super().connect(histories)
         role, *_ = await self._call("ROLE")
         if role != b"master":
             raise ConnectionError(f"{host}:{port} is not the primary yet, or any more")

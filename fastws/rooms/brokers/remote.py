@@ -3,25 +3,25 @@
 One task sees to everything. It connects, subscribes, and then gives the engine what is wished and
 what is published, in turns: the subscriptions, and once the engine knows them the messages.
 So what is published after a join comes to who has joined. Now and then it asks for a sign of life.
-Another task receives. When one of them fails, whatever the reason, all of it is done again, after a
-pause.
+Another task receives, and a third one asks for what is kept. When one of them fails, whatever the
+reason, all of it is done again, after a pause.
 """
 
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
 from fastws.errors import BrokerUnavailable
 from fastws.limits import Limits
-from fastws.rooms.brokers import numbering
 from fastws.rooms.brokers.base import Receiver
-from fastws.rooms.brokers.engine import Engine
-from fastws.rooms.brokers.history import NO_RECEIPT, Histories, Past, Position, Receipt
-from fastws.rooms.brokers.numbering import Positions
+from fastws.rooms.brokers.engine import Engine, Wanted
+from fastws.rooms.brokers.history import Histories, Log, Past, Position, Receipt, digest
+from fastws.rooms.brokers.numbering import Numbered, Progress, Progresses
 from fastws.rooms.brokers.outgoing import ITEM_COST, Outgoing, Parcel, settle
+from fastws.rooms.brokers.recalls import Recalls
 from fastws.rooms.brokers.wishes import Wishes
 
 logger = logging.getLogger("fastws.rooms")
@@ -41,7 +41,7 @@ class RemoteBroker:
 
     Args:
         engine: the connection.
-        limits: `broker_timeout` and `max_broker_queue` count.
+        limits: `broker_timeout`, `max_broker_queue` and `max_history_size` count.
     """
 
     local = False
@@ -53,9 +53,12 @@ class RemoteBroker:
         self.connected = False
         self._engine = engine
         self._timeout = limits.broker_timeout
+        self._max_history_size = limits.max_history_size
         self._outgoing = Outgoing(limits.max_broker_queue)
         self._wishes = Wishes()
-        self._positions = Positions(engine.position)
+        self._progresses = Progresses(self._begin)
+        # Those who ask by the connection that there is.
+        self._recalls: Recalls | None = None
         # Channels of which something may have been lost.
         self._missed: set[str] = set()
         # Done when the engine knows what was wished before.
@@ -112,20 +115,22 @@ class RemoteBroker:
 
     async def publish(self, channel: str, payload: bytes, message_id: str | None = None) -> Receipt:
         """See `Broker`."""
-        if message_id is not None:
-            raise ValueError(f"{self._engine.name} cannot tell messages by their ids")
-        self._engine.check_size(payload)
+        taken: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        name = None if message_id is None else digest(channel, message_id)
+        parcel = Parcel(channel, payload, self.histories(channel), name, taken)
+        self._engine.check(parcel)
         if not self.connected:
             raise BrokerUnavailable(self._complaint())
-        taken = self._outgoing.put(channel, payload)
+        self._outgoing.put(parcel)
         self._work.set()
         # No time-out here: whatever is before it has one, after which all that wait get an error.
-        await taken
-        return NO_RECEIPT
+        return await taken
 
     async def past(self, channel: str, since: Position | None) -> Past:
         """See `Broker`."""
-        raise BrokerUnavailable(f"{self._engine.name} keeps nothing")
+        if not self.connected or self._recalls is None:
+            raise BrokerUnavailable(self._complaint())
+        return await self._recalls.put(channel, since)
 
     # The connection.
 
@@ -152,14 +157,17 @@ class RemoteBroker:
 
     async def _connect(self) -> None:
         async with asyncio.timeout(self._timeout):
-            await self._engine.connect()
-        self._positions.clear()
+            await self._engine.connect(self.histories.every())
+        self._progresses.clear()
+        self._recalls = Recalls(self._recall, self.histories, self._max_history_size)
         self._wishes.start_over()
 
     async def _live(self) -> None:
         """Does everything that there is to do while there is a connection."""
         async with asyncio.TaskGroup() as tasks:
+            assert self._recalls is not None
             tasks.create_task(self._engine.receive(self._take))
+            tasks.create_task(self._recalls.run())
             while self._wishes:
                 await self._tell_wishes()
             self._connected()
@@ -201,6 +209,8 @@ class RemoteBroker:
         for known in self._settling:
             settle(known, self._complaint())
         self._settling.clear()
+        if self._recalls is not None:
+            self._recalls.fail(self._complaint())
 
     def _complaint(self) -> str:
         return f"{self._engine.name} is out of reach: {self._why}"
@@ -214,7 +224,7 @@ class RemoteBroker:
             if self._wishes:
                 subscribe, unsubscribe = self._wishes.take()
                 for channel in unsubscribe:
-                    self._positions.forget(channel)
+                    self._progresses.forget(channel)
                 async with asyncio.timeout(self._timeout):
                     await self._engine.change(subscribe, unsubscribe)
             why_not = None
@@ -224,41 +234,53 @@ class RemoteBroker:
 
     async def _give(self, batch: list[Parcel]) -> None:
         """Tells the engine what is wished, then what was published before or meanwhile."""
-        why_not: str | None = f"{self._engine.name} has not answered"
+        outcomes: Sequence[Receipt | str] = [f"{self._engine.name} has not answered"] * len(batch)
         try:
             await self._tell_wishes()
             if batch:
                 async with asyncio.timeout(self._timeout):
-                    await self._engine.send(batch)
+                    outcomes = await self._engine.send(batch)
                 # There may be more than goes at once.
                 self._work.set()
-            why_not = None
         except BrokerUnavailable as error:
-            why_not = str(error)
+            outcomes = [str(error)] * len(batch)
         finally:
-            for parcel in batch:
-                self._outgoing.settle(parcel, why_not)
+            for parcel, outcome in zip(batch, outcomes, strict=True):
+                self._outgoing.settle(parcel, outcome)
 
-    def _take(self, channel: str, data: bytes) -> bool:
+    async def _recall(self, wanted: list[Wanted]) -> list[Log]:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._engine.recall(wanted)
+        except BrokerUnavailable:
+            raise
+        except BaseException:
+            # As in _live(): before anybody runs who has got an error.
+            self.connected = False
+            raise
+
+    def _begin(self, channel: str) -> Progress:
+        return self._engine.progress(self.histories(channel))
+
+    def _take(self, channel: str, message: Numbered | None) -> bool:
         """Takes what has come; whatever that is, it goes on."""
         if self.receiver is not None and channel in self._wishes:
-            _go_on(self._tell, self.receiver, channel, data)
-        self._since_turn += len(data) + ITEM_COST
+            _go_on(self._tell, self.receiver, channel, message)
+        self._since_turn += ITEM_COST if message is None else len(message.payload) + ITEM_COST
         if self._since_turn < TURN_SIZE:
             return False
         self._since_turn = 0
         return True
 
-    def _tell(self, receiver: Receiver, channel: str, data: bytes) -> None:
-        message = numbering.read(data)
+    def _tell(self, receiver: Receiver, channel: str, message: Numbered | None) -> None:
         if message is None:
             receiver.on_foreign(channel)
             return
-        lost = self._positions.advance(channel, message)
+        progress = self._progresses.of(channel)
+        lost = progress.advance(message)
         if lost != 0:
             receiver.on_gap(channel, lost)
-        position = Position(message.epoch.decode("ascii", "replace"), message.number)
-        receiver.on_message(channel, message.payload, position)
+        receiver.on_message(channel, message.payload, progress.position)
 
 
 def _go_on(tell: Callable[..., None], *args: Any) -> None:

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.rooms.brokers.engines import ENGINES, Engine, NatsServer, RedisServer
+from tests.rooms.brokers.engines import ENGINES, KEEPERS, Engine, NatsServer, RedisServer
 
 
 @pytest.fixture
@@ -42,5 +42,23 @@ def url(request: pytest.FixtureRequest, ends: ExitStack) -> str:
     if request.param == "memory":
         return "memory://"
     server = ENGINES[request.param](ends)
+    server.start()
+    return server.url
+
+
+@pytest.fixture(params=KEEPERS)
+def keeper(request: pytest.FixtureRequest, ends: ExitStack) -> Engine:
+    """An engine that keeps messages."""
+    server = KEEPERS[request.param](ends)
+    server.start()
+    return server
+
+
+@pytest.fixture(params=["memory", *KEEPERS])
+def keeper_url(request: pytest.FixtureRequest, ends: ExitStack) -> str:
+    """Where any broker is that keeps messages."""
+    if request.param == "memory":
+        return "memory://"
+    server = KEEPERS[request.param](ends)
     server.start()
     return server.url

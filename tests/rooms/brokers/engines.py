@@ -19,7 +19,7 @@ from nats.aio.client import Client
 from redis.asyncio import Redis
 
 from tests.ports import free_ports
-from tests.processes import Process
+from tests.processes import PATIENCE, Process
 
 
 class Engine(Protocol):
@@ -34,6 +34,9 @@ class Engine(Protocol):
     def start(self) -> None: ...
 
     def kill(self) -> None: ...
+
+    def forget(self) -> None:
+        """Removes what it has on its disk, when it was killed."""
 
     def pause(self) -> None: ...
 
@@ -82,7 +85,7 @@ class _Program:
 
 
 class RedisServer(_Program):
-    """A redis-server on a unix socket, without a disk.
+    """A redis-server on a unix socket, without a disk unless an option says so.
 
     Args:
         ends: what ends it.
@@ -105,9 +108,18 @@ class RedisServer(_Program):
     def start(self) -> None:
         self.run(*self._argv, ready="eady to accept connections")
 
+    def forget(self) -> None:
+        """Has nothing on its disk."""
+
     async def call(self, *command: Any) -> Any:
         async with Redis(unix_socket_path=self.path) as client:
             return await client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    async def until(self, *command: Any, shows: str) -> None:
+        """Waits until the answer to a command shows something."""
+        async with asyncio.timeout(PATIENCE):
+            while shows not in str(await self.call(*command)):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
     async def cut(self) -> None:
         await self.call("CLIENT", "KILL", "TYPE", "pubsub")
@@ -144,6 +156,9 @@ class NatsServer(_Program):
     def start(self) -> None:
         self.run(*self._argv, ready="Server is ready")
 
+    def forget(self) -> None:
+        """Has nothing on its disk."""
+
     async def cut(self) -> None:
         # There is no command for it; a server that is told to quit and back at once is the same.
         self.kill()
@@ -170,3 +185,6 @@ class NatsServer(_Program):
 
 
 ENGINES: dict[str, Callable[[ExitStack], Engine]] = {"redis": RedisServer, "nats": NatsServer}
+
+# Those that keep messages.
+KEEPERS: dict[str, Callable[[ExitStack], Engine]] = {"redis": RedisServer}

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from contextlib import ExitStack, suppress
+from typing import Any
 
 import pytest
 
@@ -150,7 +151,7 @@ async def test_not_started(engine: Engine) -> None:
 
 async def test_what_is_published_too_fast_is_refused(engine: Engine) -> None:
     """While the engine takes nothing, what waits does not grow beyond its bound."""
-    limits = {"broker_timeout": TIMEOUT, "max_broker_queue": 100_000}
+    limits: dict[str, Any] = {"broker_timeout": TIMEOUT, "max_broker_queue": 100_000}
     async with started(engine.url, "a", **limits) as (broker, told):
         engine.pause()
         every = [broker.publish("a", bytes(10_000)) for _ in range(100)]
@@ -229,7 +230,7 @@ async def test_stopping_during_everything(engine: Engine, seed: int) -> None:
 async def test_closing_is_cancelled(nats: NatsServer, turns: int) -> None:
     engine = NatsEngine(nats.url, "fastws")
     before = asyncio.all_tasks()
-    await engine.connect()
+    await engine.connect([])
     await engine.change(["a"], [])
     closing = asyncio.create_task(engine.close())
     for _ in range(turns):

@@ -4,11 +4,11 @@ import pytest
 
 from fastws.rooms.brokers import numbering
 from fastws.rooms.brokers.numbering import (
-    EnginePosition,
+    EngineProgress,
     Numbered,
     Numbering,
-    Position,
-    PublisherPosition,
+    Progress,
+    PublisherProgress,
     read,
     write,
 )
@@ -20,18 +20,18 @@ def test_what_is_written_is_read(payload: bytes) -> None:
     assert read(write(message)) == message
 
 
-def advance(position: Position, *numbers: tuple[bytes, int]) -> list[int | None]:
-    return [position.advance(Numbered(epoch, number, b"")) for epoch, number in numbers]
+def advance(progress: Progress, *numbers: tuple[bytes, int]) -> list[int | None]:
+    return [progress.advance(Numbered(epoch, number, b"")) for epoch, number in numbers]
 
 
 def test_one_epoch_for_all() -> None:
     steps = [(b"e", 5), (b"e", 6), (b"e", 9), (b"e", 9), (b"f", 1), (b"f", 2), (b"e", 10)]
-    assert advance(EnginePosition(), *steps) == [0, 0, 2, None, None, 0, None]
+    assert advance(EngineProgress(), *steps) == [0, 0, 2, None, None, 0, None]
 
 
 def test_an_epoch_for_each_who_publishes() -> None:
     steps = [(b"e", 5), (b"f", 7), (b"e", 6), (b"f", 9), (b"e", 6), (b"g", 1), (b"e", 7)]
-    assert advance(PublisherPosition(), *steps) == [0, 0, 0, 1, None, 0, 0]
+    assert advance(PublisherProgress(), *steps) == [0, 0, 0, 1, None, 0, 0]
 
 
 def test_each_channel_is_counted_under_an_epoch_of_its_own() -> None:
@@ -50,7 +50,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     again = counting.number("a", b"")
     assert again.number == 1
     assert again.epoch != first.epoch
-    position = PublisherPosition()
-    advance(position, (b"a", 1), (b"b", 1), (b"c", 1), (b"d", 1))
+    progress = PublisherProgress()
+    advance(progress, (b"a", 1), (b"b", 1), (b"c", 1), (b"d", 1))
     # Forgotten, and so nobody knows that it has lost one.
-    assert advance(position, (b"a", 3), (b"d", 3)) == [0, 1]
+    assert advance(progress, (b"a", 3), (b"d", 3)) == [0, 1]

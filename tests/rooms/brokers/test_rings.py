@@ -1,0 +1,93 @@
+"""What is kept in this process, and for how long."""
+
+import random
+
+import pytest
+
+from fastws.rooms.brokers.history import REMEMBER, History, Position
+from fastws.rooms.brokers.outgoing import ITEM_COST
+from fastws.rooms.brokers.rings import Rings
+
+BIG = 10**9
+
+
+class Clock:
+    """Shows the time that a test has set."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def missed(rings: Rings, channel: str, since: Position) -> int | None:
+    past = rings.log(channel).since(since)
+    return len(past.messages) if past.recovered else None
+
+
+def test_messages_go_when_their_time_is_over_and_numbers_stay() -> None:
+    clock = Clock()
+    rings = Rings(BIG, clock)
+    short, long = History(9, 10.0), History(9, 50.0)
+    one, _ = (rings.keep("short", short, bytes(100)) for _ in range(2))
+    two, _ = (rings.keep("long", long, bytes(100)) for _ in range(2))
+    clock.now += 9
+    last = rings.keep("short", short, bytes(100))
+    clock.now += 9
+    assert (missed(rings, "short", one), missed(rings, "long", two)) == (2, 1)
+    clock.now += 2
+    assert (missed(rings, "short", one), missed(rings, "long", two)) == (None, 1)
+    # Who has missed nothing has missed nothing, however long ago that was.
+    assert missed(rings, "short", last) == 0
+    clock.now += 40
+    assert missed(rings, "long", two) is None
+    assert rings.size == 2 * ITEM_COST
+    again = rings.keep("short", short, b"")
+    assert again == last._replace(number=last.number + 1)
+    assert missed(rings, "short", last) == 1
+
+
+def test_a_channel_that_nobody_uses_is_forgotten() -> None:
+    clock = Clock()
+    rings = Rings(BIG, clock)
+    position = rings.keep("a", History(9, 10.0), b"")
+    clock.now += REMEMBER - 1
+    assert missed(rings, "a", position) == 0
+    clock.now += REMEMBER
+    assert missed(rings, "a", position) is None
+    assert rings.size == ITEM_COST
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_size_is_bounded_and_what_is_left_is_right(seed: int) -> None:
+    choose, clock = random.Random(seed), Clock()
+    rings = Rings(20_000, clock)
+    histories = [History(3, 5.0), History(20, 100.0)]
+    published: dict[str, list[tuple[Position, bytes]]] = {}
+    for _ in range(3000):
+        clock.now += choose.random()
+        channel = str(choose.randrange(12))
+        if choose.random() < 0.7:
+            payload = choose.randbytes(choose.choice([0, 10, 3000]))
+            position = rings.keep(channel, histories[int(channel) % 2], payload)
+            published.setdefault(channel, []).append((position, payload))
+        elif channel in published:
+            since, _ = choose.choice(published[channel][-20:])
+            past = rings.log(channel).since(since)
+            if past.recovered:
+                later = [
+                    payload
+                    for position, payload in published[channel]
+                    if position.epoch == since.epoch and position > since
+                ]
+                assert [kept.payload for kept in past.messages] == later
+        assert 0 <= rings.size <= 20_000
+
+
+def test_one_message_that_is_larger_than_all() -> None:
+    rings = Rings(1000)
+    first = rings.keep("a", History(9, 10.0), b"")
+    rings.keep("a", History(9, 10.0), bytes(2000))
+    assert missed(rings, "a", first) is None
+    assert rings.size <= 1000
