@@ -87,11 +87,9 @@ class Stage(NamedTuple):
 class Worker:
     """A server process with a socket of its own."""
 
-    def __init__(self, host: Host, path: Path, url: str, app: str, options: Sequence[str]) -> None:
+    def __init__(self, path: Path, command: Sequence[str]) -> None:
         self.path = path
-        command = [sys.executable, "-m", "fastws.cli", "run", app, "--uds", str(path)]
-        command += ["--forwarded-allow-ips", "*", "--broker", url, "--no-access-log", *options]
-        self._command = [*host.within, *command]
+        self._command = command
         self.start()
 
     def start(self) -> None:
@@ -154,7 +152,7 @@ def serving(
     proxies: int = 1,
     connections: int = 512,
 ) -> Iterator[Site]:
-    """Serves an app on a host.
+    """Serves an app on a host, by workers that are started and ended one by one.
 
     Args:
         host: where.
@@ -167,28 +165,60 @@ def serving(
     """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastws")))
+        paths = [directory / f"{i}.sock" for i in range(1, count + 1)]
         workers = []
-        for i in range(1, count + 1):
-            workers.append(Worker(host, directory / f"{i}.sock", url, app, options))
+        for path in paths:
+            workers.append(Worker(path, _command(host, app, url, "--uds", str(path), *options)))
             stack.callback(workers[-1].kill)
         for worker in workers:
             worker.wait_until_ready()
-        inside = site([worker.path for worker in workers], f"{host.address}:{HTTP}")
+        nginx = stack.enter_context(_proxying(host, paths, proxies, connections))
+        yield Site(host, workers, nginx)
+
+
+@contextmanager
+def supervising(
+    host: Host, url: str, *, app: str, options: Sequence[str], connections: int
+) -> Iterator[tuple[str, Process]]:
+    """Serves an app by `--workers 2`; gives where, and the parent of the workers."""
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastws")))
+        pattern = ("--workers", "2", "--uds", str(directory / "{worker}.sock"))
+        parent = Process(*_command(host, app, url, *pattern, *options))
+        stack.callback(parent.kill)
+        parent.wait_for("running on unix socket")
+        paths = [directory / "1.sock", directory / "2.sock"]
+        stack.enter_context(_proxying(host, paths, 1, connections))
+        yield f"ws://{host.address}:{HTTP}", parent
+
+
+def _command(host: Host, app: str, url: str, *options: str) -> list[str]:
+    command = [*host.within, sys.executable, "-m", "fastws.cli", "run", app, "--broker", url]
+    return [*command, "--forwarded-allow-ips", "*", "--no-access-log", *options]
+
+
+@contextmanager
+def _proxying(
+    host: Host, paths: Sequence[Path], processes: int, connections: int
+) -> Iterator[Nginx]:
+    """Runs nginx in front of sockets, in their directory."""
+    with ExitStack() as stack:
         listeners = []
         if not host.within:
             listeners.append(stack.enter_context(socket.create_server((host.address, HTTP))))
+        inside = site(paths, f"{host.address}:{HTTP}")
         nginx = stack.enter_context(
             running(
                 inside,
-                directory,
+                paths[0].parent,
                 *listeners,
-                processes=proxies,
+                processes=processes,
                 connections=connections,
                 within=host.within,
             )
         )
-        workers[0].process.wait_for_port(host.address, HTTP)
-        yield Site(host, workers, nginx)
+        nginx.workers()  # once they are there, it listens
+        yield nginx
 
 
 def site(sockets: Sequence[Path], listen: str) -> str:

@@ -28,7 +28,8 @@ pytestmark = pytest.mark.skipif(NGINX is None, reason="no nginx")
 
 # Seconds: after that much silence nginx gives a worker up, and it is pinged far more often.
 SILENCE, PING = "4s", "0.5"
-OPTIONS = ("--broker-timeout", "1", "--ping-interval", PING)
+OPTIONS = ("--ping-interval", PING)
+FOREIGN = "fastws_foreign_messages_total"
 BOTH = {Gap("hall", None), Gap("", None)}
 
 
@@ -93,6 +94,11 @@ class Hall:
         """Waits until all workers say so of being ready."""
         until(lambda: all(w.get("/readyz")[0] == status for w in self.site.workers))
 
+    def wait_for_foreign(self, guest: Guest, count: int) -> None:
+        """Waits until so many messages that are none of ours came to the worker of a guest."""
+        worker = self.worker_of(guest)
+        until(lambda: worker.metrics()[FOREIGN] == count)
+
 
 def until(condition: Callable[[], bool]) -> None:
     """Waits for what has no event of its own."""
@@ -126,13 +132,13 @@ def redis() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def open_hall() -> Iterator[Callable[[str], Hall]]:
+def open_hall() -> Iterator[Callable[..., Hall]]:
     with ExitStack() as ends:
 
-        def start(url: str) -> Hall:
+        def start(url: str, *options: str) -> Hall:
             (host,) = ends.enter_context(hosts("a", isolated=False))
             app = "tests.deploy.app:app"
-            site = ends.enter_context(serving(host, url, app=app, options=OPTIONS))
+            site = ends.enter_context(serving(host, url, app=app, options=OPTIONS + options))
             hall = Hall(site, host, ends)
             hall.wait_for(200)
             return hall
@@ -140,7 +146,7 @@ def open_hall() -> Iterator[Callable[[str], Hall]]:
         yield start
 
 
-Open = Callable[[str], Hall]
+Open = Callable[..., Hall]
 
 
 # The engine.
@@ -163,7 +169,7 @@ def test_an_engine_that_is_killed_and_restarted(engine: Engine, open_hall: Open)
 
 
 def test_an_engine_that_is_paused(engine: Engine, open_hall: Open) -> None:
-    hall = open_hall(engine.url)
+    hall = open_hall(engine.url, "--broker-timeout", "2")
     guests = hall.pair()
     engine.pause()
     hall.wait_for(503)
@@ -218,9 +224,10 @@ async def test_a_worker_that_nats_does_not_wait_for(tmp_path: Path, open_hall: O
         hall = open_hall(nats.url)
         ada, bob = hall.pair()
         os.kill(bob.worker, signal.SIGSTOP)
-        # What the kernel does not take, the server would have to keep.
-        for _ in range(40):
+        # What the kernel does not take, the server would have to keep. The other worker keeps up.
+        for count in range(1, 41):
             await nats.put("hall", bytes(1_000_000))
+            hall.wait_for_foreign(ada, count)
         os.kill(bob.worker, signal.SIGCONT)
         assert {bob.hear(), bob.hear()} == BOTH
         hall.wait_for(200)
