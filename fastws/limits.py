@@ -51,6 +51,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             (uvicorn: ``ws_ping_timeout``.)
         close_timeout: from our close frame to the end of TCP; then the connection is aborted.
         drain_window: the longest time over which a shutdown spreads its 1012.
+        max_lifetime: seconds after which a connection is closed with 1012, to come back to
+            whichever worker has fewest then. Each has an age of its own, from nine tenths of
+            this on.
         max_message_rate: messages that a peer may send in a second; after a silence, those of
             two seconds at once. Above it: 1008. This one and the next four hold for apps of
             `fastws.App`, for each of their routes.
@@ -95,6 +98,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     ping_timeout: float | None = 20.0
     close_timeout: float = 5.0
     drain_window: float = 5.0
+    max_lifetime: float | None = None
     max_message_rate: float | None = None
     max_byte_rate: float | None = None
     max_bad_messages: int | None = 5

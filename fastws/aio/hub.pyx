@@ -185,9 +185,11 @@ cdef class Hub:
 
         Clients that reconnect all at once would meet the next server all at once.
         """
+        cdef double until = self.loop.time() + window
         if not self.draining:
-            self.drain_until = self.loop.time() + window
+            self.drain_until = until
             self.loop.call_soon(self._drain)
+        self.drain_until = min(self.drain_until, until)
         self.draining.append(close)
 
     def _drain(self):

@@ -16,6 +16,7 @@ cdef class WebSocketProtocol(Exchange):
     cdef dict scope                 # once there is a request
     cdef bytearray early_bytes
     cdef object denial              # status and headers, until the first of the body
+    cdef double expires             # when it has to make room; 0: never
 
     cdef object send(self, event)
 
@@ -29,6 +30,7 @@ cdef class WebSocketProtocol(Exchange):
     cdef object _choose_subprotocol(self, list headers, event)
     cdef _start_denial(self, event)
     cdef _send_denial_body(self, event)
+    cdef Done sweep(self, double now) except EXC
     cdef Done _count_end(self) except EXC
     cdef _note_refusal(self, str by, int status)
     cdef _log(self, outcome)

@@ -17,6 +17,7 @@ sending raises `ClientDisconnected`; closing then is no mistake and does nothing
 
 import logging
 from asyncio import get_event_loop, iscoroutine
+from random import random
 
 from fastws.aio.awaitables import SENT, Driver, failed
 from fastws.closing import restart_reason
@@ -240,6 +241,10 @@ cdef class WebSocketProtocol(Exchange):
         connection.raw = options.get("raw", False)
         connection.observe_control = options.get("observe_control", False)
         self.open(connection)
+        if connection.bounds.max_lifetime:
+            # Who came together does not leave together, nor come back together.
+            age = connection.bounds.max_lifetime * (1 - random() / 10)
+            self.expires = self.hub.loop.time() + age
         self.hub.counters.accepted += 1
         self._log("[accepted]")
         self.transport.write(response)
@@ -357,6 +362,12 @@ cdef class WebSocketProtocol(Exchange):
         elif not self.lost:
             self._close_tcp()
         return True
+
+    cdef Done sweep(self, double now) except EXC:
+        if self.expires and now >= self.expires:
+            self.expires = 0
+            self.hub.drain(self._restart, self.limits.drain_window)
+        return Endpoint.sweep(self, now)
 
     def _restart(self):
         self.begin_close(1012, restart_reason())

@@ -23,6 +23,7 @@ cdef class Bounds:
     cdef double ping_interval
     cdef double ping_timeout
     cdef double close_timeout
+    cdef double max_lifetime
     cdef double shortest
 
 

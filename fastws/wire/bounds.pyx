@@ -33,7 +33,14 @@ cdef class Bounds:
         self.ping_interval = limits.ping_interval or 0
         self.ping_timeout = limits.ping_timeout or 0
         self.close_timeout = limits.close_timeout
-        times = (self.message_timeout, self.ping_interval, self.ping_timeout, self.close_timeout)
+        self.max_lifetime = limits.max_lifetime or 0
+        times = (
+            self.message_timeout,
+            self.ping_interval,
+            self.ping_timeout,
+            self.close_timeout,
+            self.max_lifetime,
+        )
         self.shortest = min(time for time in times if time or time is self.close_timeout)
 
 
