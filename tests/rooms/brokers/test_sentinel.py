@@ -67,11 +67,17 @@ class Shop:
             await call("SENTINEL", "DEBUG", "INFO-PERIOD", "100")
             # The primary of before is not told, and goes on.
             await call("SENTINEL", "DEBUG", "PUBLISH-PERIOD", "1000000")
-            done = False
-            while not done:
+            primary = before = await self._primary(client)
+            while primary == before:
+                # It refuses, or gives up, as long as it has not looked at the replica.
                 with suppress(ResponseError):
-                    done = await call("SENTINEL", "FAILOVER", "shop")
+                    await call("SENTINEL", "FAILOVER", "shop")
                 await nap()
+                primary = await self._primary(client)
+
+    async def _primary(self, client: Redis) -> Any:
+        call: Any = client.execute_command
+        return await call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "shop")
 
 
 @pytest.fixture
