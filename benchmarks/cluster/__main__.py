@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 
 from benchmarks import machine, report
-from benchmarks.cluster import delivery, findings, flood, idle, shutdown
+from benchmarks.cluster import delivery, findings, flood, idle, restarts, shutdown
 from benchmarks.cluster.findings import Finding
 from benchmarks.cluster.hosts import hosts, namespaces_allowed
 from benchmarks.cluster.stage import Engine, Stage
@@ -41,6 +41,16 @@ PROOFS: dict[str, tuple[str, Proof, Proof]] = {
         "The end of a worker with 1,000 clients, of whom 20 never read and 20 never answer",
         partial(shutdown.prove, clients=1000, stubborn=20),
         partial(shutdown.prove, clients=100, stubborn=5),
+    ),
+    "restarts": (
+        "20 rolling restarts of two workers under load, by SIGTERM and start",
+        partial(restarts.prove, manner="SIGTERM", clients=200, rooms=20, pause=2, rounds=20),
+        partial(restarts.prove, manner="SIGTERM", clients=40, rooms=4, pause=0.5, rounds=2),
+    ),
+    "sighup": (
+        "20 rolling restarts of two workers under load, by SIGHUP",
+        partial(restarts.prove, manner="SIGHUP", clients=200, rooms=20, pause=2, rounds=20),
+        partial(restarts.prove, manner="SIGHUP", clients=40, rooms=4, pause=0.5, rounds=2),
     ),
 }
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from benchmarks.cluster import delivery
+from benchmarks.cluster import delivery, restarts
 from benchmarks.cluster.hosts import hosts
 from benchmarks.cluster.stage import Engine, Stage
 from tests.nginx import NGINX
@@ -33,3 +33,10 @@ def test_one_message_of_the_engine_for_each_worker(stage: Stage) -> None:
     assert [one for one in found if not one.met] == []
     came = next(one for one in found if one.what == "came to workers")
     assert came.found == "320"
+
+
+@pytest.mark.parametrize("manner", restarts.MANNERS)
+@pytest.mark.parametrize("stage", ["redis"], indirect=True)
+def test_what_is_acknowledged_outlives_rolling_restarts(stage: Stage, manner: str) -> None:
+    found = restarts.prove(stage, manner=manner, clients=20, rooms=2, pause=0.1, rounds=1)
+    assert [one for one in found if not one.met] == []
