@@ -1,7 +1,10 @@
-"""The connection to NATS, its core: at most once, without a number or an answer to a message.
+"""The connection to NATS.
 
+What has no history goes by its core: at most once, without a number or an answer to a message.
 Numbers are the publisher's own, so a receiver sees when one of a publisher's messages did not come.
 The answer is that to a PING: NATS has handled all that was sent before.
+
+What has a history goes by JetStream, in `nats_streams`; it comes by the same subject.
 
 nats-py connects; to connect again is left to the broker, as nats-py would go on with messages that
 were refused meanwhile.
@@ -11,7 +14,7 @@ import asyncio
 import random
 from itertools import chain, repeat
 from typing import Any, NoReturn
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -19,18 +22,26 @@ from nats.aio.subscription import Subscription
 from nats.errors import NoServersError
 
 from fastws.closing import CloseCode
-from fastws.errors import BrokerUnavailable, ProtocolError
+from fastws.errors import ProtocolError
 from fastws.rooms.brokers.engine import Take, Wanted
 from fastws.rooms.brokers.history import NO_RECEIPT, History, Log, Receipt
 from fastws.rooms.brokers.nats_servers import servers_of
-from fastws.rooms.brokers.numbering import Numbered, Numbering, PublisherProgress, read, write
+from fastws.rooms.brokers.nats_streams import Streams
+from fastws.rooms.brokers.nats_subjects import Subjects
+from fastws.rooms.brokers.numbering import (
+    EngineProgress,
+    Numbered,
+    Numbering,
+    Progress,
+    PublisherProgress,
+    read,
+    write,
+)
 from fastws.rooms.brokers.outgoing import Parcel
 
 # Until a server has told, that which servers have by default, less what we put before a payload.
 MAX_SIZE = 1024 * 1024
 HEADER = 64
-# What stands for the empty name; no other name is written like this.
-NOTHING = "%"
 # It is the broker who knows how long to wait.
 FOR_EVER = 10**6
 
@@ -50,10 +61,11 @@ class NatsEngine:
         self._servers = servers_of(url)
         places = (server.url.partition("://")[2] for server in self._servers)
         self.name = f"{urlsplit(url).scheme}://{','.join(places)}"
-        self._prefix = prefix
+        self._subjects = Subjects(prefix)
         # Another one with each attempt.
         self._next = random.randrange(len(self._servers))  # noqa: S311
         self._client: Client | None = None
+        self._streams: Streams | None = None
         # Done with the reason when the connection has ended.
         self._ended: asyncio.Future[Exception] | None = None
         self._subscriptions: dict[str, Subscription] = {}
@@ -61,13 +73,13 @@ class NatsEngine:
         self._numbering = Numbering()
         self._max_size = MAX_SIZE
 
-    def progress(self, history: History | None) -> PublisherProgress:
+    def progress(self, history: History | None) -> Progress:
         """See `Engine`."""
-        return PublisherProgress()
+        return PublisherProgress() if history is None else EngineProgress(kept=True)
 
     def check(self, parcel: Parcel) -> None:
         """See `Engine`."""
-        if parcel.message_id is not None:
+        if parcel.message_id is not None and parcel.history is None:
             raise ValueError("NATS knows ids of messages only in a room that has a history")
         if len(parcel.payload) + HEADER > self._max_size:
             reason = f"NATS takes no message of more than {self._max_size - HEADER} bytes"
@@ -102,10 +114,12 @@ class NatsEngine:
         except NoServersError:
             raise await ended from None
         self._max_size = self._client.max_payload
+        self._streams = Streams(self._client, self._subjects, self._max_size)
+        await self._streams.open(histories)
 
     async def close(self) -> None:
         """See `Engine`."""
-        client, self._client = self._client, None
+        client, self._client, self._streams = self._client, None, None
         self._subscriptions.clear()
         if client is not None:
             _abort(client)
@@ -122,33 +136,57 @@ class NatsEngine:
             await self._subscriptions.pop(channel).unsubscribe()
         for channel in subscribe:
             await self._subscribe(channel)
-        await self.ask()
+        await self._ping()
 
     async def _subscribe(self, channel: str) -> None:
         async def on_message(message: Msg) -> None:
-            if self._take(channel, read(message.data)):
+            assert self._streams is not None
+            if message.headers is None:
+                numbered = read(message.data)
+            else:
+                numbered = self._streams.read(message.headers, message.data)
+            if self._take(channel, numbered):
                 await asyncio.sleep(0)
 
         # No limits: between two turns of the loop no more comes in than what is read at once.
         self._subscriptions[channel] = await self._connection().subscribe(
-            self._subject_of(channel), cb=on_message, pending_msgs_limit=0, pending_bytes_limit=0
+            self._subjects.of(channel), cb=on_message, pending_msgs_limit=0, pending_bytes_limit=0
         )
 
     async def send(self, batch: list[Parcel]) -> list[Receipt | str]:
         """See `Engine`."""
         client = self._connection()
+        assert self._streams is not None
+        answers: list[asyncio.Future[list[Msg]] | None] = []
         for parcel in batch:
-            data = write(self._numbering.number(parcel.channel, parcel.payload))
-            await client.publish(self._subject_of(parcel.channel), data)
-        await self.ask()
-        return [NO_RECEIPT] * len(batch)
+            if parcel.history is None:
+                data = write(self._numbering.number(parcel.channel, parcel.payload))
+                await client.publish(self._subjects.of(parcel.channel), data)
+                answers.append(None)
+            else:
+                answers.append(await self._streams.publish(parcel, parcel.history))
+        if None in answers:
+            await self._ping()
+        receipts: list[Receipt | str] = []
+        for parcel, answer in zip(batch, answers, strict=True):
+            if parcel.history is None or answer is None:
+                receipts.append(NO_RECEIPT)
+            else:
+                receipts.append(self._streams.receipt(parcel.history, await answer))
+        return receipts
 
     async def recall(self, wanted: list[Wanted]) -> list[Log]:
         """See `Engine`."""
-        raise BrokerUnavailable("NATS keeps nothing")
+        assert self._streams is not None
+        return await self._streams.recall(wanted)
 
     async def ask(self) -> None:
         """See `Engine`."""
+        await self._ping()
+        if self._streams is not None:
+            await self._streams.verify()
+
+    async def _ping(self) -> None:
         client = self._connection()
         # A PING goes out at once, and what was published before in one of the next turns.
         pauses = chain(repeat(0, 8), repeat(0.01))
@@ -166,10 +204,6 @@ class NatsEngine:
         if self._client is None:
             raise ConnectionError("not connected")
         return self._client
-
-    def _subject_of(self, channel: str) -> str:
-        """Gives the subject of a channel: one token, in which other characters are %XX."""
-        return f"{self._prefix}.{quote(channel, safe='').replace('.', '%2E') or NOTHING}"
 
 
 def _nobody(channel: str, message: Numbered | None) -> bool:

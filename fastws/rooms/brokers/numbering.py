@@ -87,11 +87,16 @@ class Progress(Protocol):
 
 
 class EngineProgress:
-    """The progress in a channel that the engine numbers."""
+    """The progress in a channel that the engine numbers.
 
-    __slots__ = ("_epoch", "_name", "_number")
+    Args:
+        kept: whether what is published has a position.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_epoch", "_kept", "_name", "_number")
+
+    def __init__(self, *, kept: bool) -> None:
+        self._kept = kept
         self._epoch = b""
         # The same as a str.
         self._name = ""
@@ -105,15 +110,12 @@ class EngineProgress:
             self._epoch, self._name = message.epoch, message.epoch.decode("ascii", "replace")
             # The engine has forgotten what was.
             return None if epoch else 0
-        if message.previous == before:
-            return 0
-        lost = message.number - before - 1
-        return lost if message.previous is None and lost >= 0 else None
+        return _lost(message, before)
 
     @property
-    def position(self) -> Position:
+    def position(self) -> Position | None:
         """See `Progress`."""
-        return Position(self._name, self._number)
+        return Position(self._name, self._number) if self._kept else None
 
 
 class PublisherProgress:
@@ -135,8 +137,16 @@ class PublisherProgress:
             if len(self._numbers) > MAX_COUNTERS:
                 self._numbers.popitem(last=False)
             return 0
-        lost = message.number - before - 1
-        return lost if lost >= 0 else None
+        return _lost(message, before)
+
+
+def _lost(message: Numbered, before: int) -> int | None:
+    """Gives how many messages were between; None if nobody knows."""
+    if message.previous == before:
+        return 0
+    lost = message.number - before - 1
+    # A number that is not above that before is of one who has forgotten something.
+    return lost if message.previous is None and lost >= 0 else None
 
 
 class Progresses:

@@ -58,7 +58,7 @@ class RedisEngine:
 
     def progress(self, history: History | None) -> EngineProgress:
         """See `Engine`."""
-        return EngineProgress()
+        return EngineProgress(kept=history is not None)
 
     def check(self, parcel: Parcel) -> None:
         """See `Engine`."""
@@ -138,27 +138,30 @@ class RedisEngine:
         """See `Engine`."""
         keys = [self._name_of(parcel.channel) for parcel in batch]
         more: list[int] = []
-        for i, (name, parcel) in enumerate(zip(tuple(keys), batch, strict=True), 1):
-            history, message_id = parcel.history, parcel.message_id
-            if history is None and message_id is None:
-                continue
-            log = identity = 0
-            if history is not None:
-                keys.append(self._key("log", name))
-                log = len(keys)
-            if message_id is not None:
-                keys.append(self._key("id", name) + message_id.encode())
-                identity = len(keys)
-            count, ttl = (0, 0) if history is None else (history.count, _milliseconds(history))
-            more += (i, log, identity, count, ttl)
+        receipts: list[Receipt | str] = [NO_RECEIPT] * len(batch)
+        told: list[int] = []
+        for i, parcel in enumerate(batch):
+            if parcel.history is not None or parcel.message_id is not None:
+                more += (i + 1, *self._add_keys(keys, keys[i], parcel))
+                told.append(i)
         payloads = [parcel.payload for parcel in batch]
         arguments = (self._new_epoch(), len(batch), *payloads, *more)
         # As text, since a Redis that has been restarted knows no script by its name.
-        answers = iter(await self._call("EVAL", PUBLISH, len(keys), *keys, *arguments))
-        return [
-            NO_RECEIPT if p.history is None and p.message_id is None else _receipt(next(answers))
-            for p in batch
-        ]
+        answers = await self._call("EVAL", PUBLISH, len(keys), *keys, *arguments)
+        for i, answer in zip(told, answers, strict=True):
+            receipts[i] = _receipt(answer)
+        return receipts
+
+    def _add_keys(self, keys: list[bytes], name: bytes, parcel: Parcel) -> tuple[int, ...]:
+        """Adds the keys of a message with a history or an id; gives what the script has to know."""
+        log = identity = count = ttl = 0
+        if parcel.history is not None:
+            keys.append(self._key("log", name))
+            log, count, ttl = len(keys), parcel.history.count, _milliseconds(parcel.history)
+        if parcel.message_id is not None:
+            keys.append(self._key("id", name) + parcel.message_id.encode())
+            identity = len(keys)
+        return log, identity, count, ttl
 
     async def _call(self, *command: Any) -> Any:
         await self._publisher.send_command(*command)

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.rooms.brokers.engines import ENGINES, KEEPERS, Engine, NatsServer, RedisServer
+from tests.rooms.brokers.engines import ENGINES, KEEPERS, Engine, JetStream, NatsServer, RedisServer
 
 
 @pytest.fixture
@@ -44,6 +44,13 @@ def url(request: pytest.FixtureRequest, ends: ExitStack) -> str:
     server = ENGINES[request.param](ends)
     server.start()
     return server.url
+
+
+@pytest.fixture
+def jetstream(ends: ExitStack) -> JetStream:
+    server = JetStream(ends)
+    server.start()
+    return server
 
 
 @pytest.fixture(params=KEEPERS)

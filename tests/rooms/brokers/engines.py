@@ -164,10 +164,10 @@ class NatsServer(_Program):
         self.kill()
         self.start()
 
-    async def put(self, channel: str, data: bytes) -> None:
+    async def put(self, channel: str, data: bytes, headers: dict[str, str] | None = None) -> None:
         client = Client()
         await client.connect(self.url)
-        await client.publish(self.name_of(channel), data)
+        await client.publish(self.name_of(channel), data, headers=headers)
         await client.close()
 
     async def channels(self) -> set[str]:
@@ -184,7 +184,35 @@ class NatsServer(_Program):
         return f"fastws.{quote(channel, safe='')}"
 
 
+class JetStream(NatsServer):
+    """A nats-server that keeps messages on a disk.
+
+    Args:
+        ends: what ends it.
+        options: for its command line.
+    """
+
+    def __init__(self, ends: ExitStack, *options: str) -> None:
+        self._directory = ends.enter_context(tempfile.TemporaryDirectory(prefix="fastws"))
+        super().__init__(ends, "-js", "-sd", self._directory, *options)
+
+    def forget(self) -> None:
+        """See `Engine`."""
+        shutil.rmtree(f"{self._directory}/jetstream")
+
+    async def call(self, what: str, **question: Any) -> dict[str, Any]:
+        """Calls the API of JetStream."""
+        client = Client()
+        await client.connect(self.url)
+        try:
+            answer = await client.request(f"$JS.API.{what}", json.dumps(question).encode())
+            found: dict[str, Any] = json.loads(answer.data)
+            return found
+        finally:
+            await client.close()
+
+
 ENGINES: dict[str, Callable[[ExitStack], Engine]] = {"redis": RedisServer, "nats": NatsServer}
 
 # Those that keep messages.
-KEEPERS: dict[str, Callable[[ExitStack], Engine]] = {"redis": RedisServer}
+KEEPERS: dict[str, Callable[[ExitStack], Engine]] = {"redis": RedisServer, "nats": JetStream}

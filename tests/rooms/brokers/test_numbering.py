@@ -26,7 +26,23 @@ def advance(progress: Progress, *numbers: tuple[bytes, int]) -> list[int | None]
 
 def test_one_epoch_for_all() -> None:
     steps = [(b"e", 5), (b"e", 6), (b"e", 9), (b"e", 9), (b"f", 1), (b"f", 2), (b"e", 10)]
-    assert advance(EngineProgress(), *steps) == [0, 0, 2, None, None, 0, None]
+    assert advance(EngineProgress(kept=True), *steps) == [0, 0, 2, None, None, 0, None]
+
+
+def test_the_position_is_that_of_the_last_message() -> None:
+    progress = EngineProgress(kept=True)
+    advance(progress, (b"e", 5), (b"e", 7), (b"f", 1))
+    assert progress.position == ("f", 1)
+    for none in (EngineProgress(kept=False), PublisherProgress()):
+        advance(none, (b"e", 5))
+        assert none.position is None
+
+
+@pytest.mark.parametrize("progress", [EngineProgress(kept=True), PublisherProgress()])
+def test_numbers_with_holes_tell_of_the_one_before(progress: Progress) -> None:
+    steps = [(5, 2), (9, 5), (20, 12), (30, 20), (31, 0), (7, 31), (8, 7)]
+    lost = [progress.advance(Numbered(b"e", number, b"", before)) for number, before in steps]
+    assert lost == [0, 0, None, 0, None, 0, 0]
 
 
 def test_an_epoch_for_each_who_publishes() -> None:
