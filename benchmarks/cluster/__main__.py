@@ -1,6 +1,7 @@
 """`python -m benchmarks.cluster [PROOF ...]`: several workers and hosts, an engine, nginx."""
 
 import argparse
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,8 +13,11 @@ from benchmarks.cluster.findings import Finding
 from benchmarks.cluster.hosts import hosts, namespaces_allowed
 from benchmarks.cluster.stage import Engine, Stage
 from benchmarks.servers import RESULTS, NotMeasuredError
+from tests.nginx import NGINX
 
 HEAD = "# Several workers and hosts"
+HOW = """What each proof does is in the [README](../README.md). The engine, the hosts with
+their workers and their nginx, and all clients share the cores of one machine."""
 Proof = Callable[[Stage], list[Finding]]
 # By name: the heading, what it does, and the same in less time, of which no figure is kept.
 PROOFS: dict[str, tuple[str, Proof, Proof]] = {
@@ -79,10 +83,17 @@ def main() -> int:
             sections[f"{title}, on {engine}"] = text
             met &= all(one.met for one in found)
     if options.write:
-        head = f"{HEAD}\n\n{machine.machine()}"
+        head = f"{HEAD}\n\n{machine.machine()}\n- {proxy()}\n\n{HOW}"
         order = [f"{title}, on {e}" for title, *_ in PROOFS.values() for e in ("redis", "nats")]
         report.write(RESULTS / "cluster.md", head, sections, order)
     return 0 if met else 1
+
+
+def proxy() -> str:
+    """What nginx calls itself."""
+    assert NGINX is not None
+    said = subprocess.run([NGINX, "-v"], capture_output=True, text=True, check=True).stderr
+    return said.strip().removeprefix("nginx version: ")
 
 
 def run(name: str, proof: Proof, *, isolated: bool) -> list[Finding]:
