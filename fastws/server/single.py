@@ -49,6 +49,11 @@ class SingleServer(Server):
             logger.info("Uvicorn running on %s (Press CTRL+C to quit)", url)
         self._notifier.ready("serving")
 
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second, unless the event loop stands still."""
+        self._notifier.alive()
+        return await super().on_tick(counter)
+
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Drains, and then ends what is left."""
         self._notifier.stopping("draining")

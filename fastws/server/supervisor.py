@@ -125,6 +125,7 @@ class Supervisor:
         patience = self._config.timeout_worker_healthcheck
         while True:
             await asyncio.sleep(WATCH)
+            self._notifier.alive()
             for worker in self._workers:
                 silent = loop.time() - worker.heard
                 if worker.ready and not worker.ended.is_set() and silent > patience:

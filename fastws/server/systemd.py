@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import MutableMapping
 from socket import AF_UNIX, SOCK_DGRAM, socket
-from time import monotonic_ns
+from time import monotonic, monotonic_ns
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -33,15 +33,20 @@ class Notifier:
 
     Args:
         address: of its unix socket; in the abstract namespace if it begins with ``@``.
+        watchdog: seconds without a sign of life after which it ends the service; None for ever.
     """
 
-    def __init__(self, address: str | None = None) -> None:
+    def __init__(self, address: str | None = None, watchdog: float | None = None) -> None:
         self._address = address and address.replace("@", "\0", 1)
+        self._watchdog = watchdog
+        self._alive_at = 0.0
 
     @classmethod
     def take(cls, environ: MutableMapping[str, str]) -> "Notifier":
         """Makes one of an environment; no child of this process speaks for it then."""
-        return cls(environ.pop("NOTIFY_SOCKET", None))
+        pid, usec = environ.pop("WATCHDOG_PID", None), environ.pop("WATCHDOG_USEC", None)
+        watchdog = int(usec) / 1e6 if usec and pid in (None, str(os.getpid())) else None
+        return cls(environ.pop("NOTIFY_SOCKET", None), watchdog)
 
     def ready(self, status: str) -> None:
         """Says that the service serves."""
@@ -50,6 +55,12 @@ class Notifier:
     def reloading(self, status: str) -> None:
         """Says that a reload has begun, which `ready` ends."""
         self._tell("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1000}", f"STATUS={status}")
+
+    def alive(self) -> None:
+        """Gives a sign of life, if one is wanted and the last one is old enough; call it often."""
+        if self._watchdog is not None and monotonic() >= self._alive_at + self._watchdog / 3:
+            self._alive_at = monotonic()
+            self._tell("WATCHDOG=1")
 
     def stopping(self, status: str) -> None:
         """Says that the service has begun to end."""

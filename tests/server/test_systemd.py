@@ -75,6 +75,32 @@ async def test_it_hears_of_start_and_end(
     await asyncio.to_thread(process.wait)
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_signs_of_life(
+    spawn: Callable[..., Process], manager: Manager, socket_path: Path, workers: str
+) -> None:
+    command = ["-m", "fastws.cli", "run", APP, "--port", "0", "--workers", workers]
+    env = {"NOTIFY_SOCKET": str(socket_path), "WATCHDOG_USEC": "300000"}
+    process = spawn(sys.executable, *command, env=env)
+    assert manager.hears()[0] == "READY=1"
+    for _ in range(3):
+        assert manager.hears() == ["WATCHDOG=1"]
+    os.kill(process.pid, signal.SIGSTOP)
+    # It may have said something before.
+    manager.socket.settimeout(2)
+    with pytest.raises(TimeoutError):
+        list(iter(manager.hears, None))
+
+
+def test_signs_of_life_of_somebody_else(manager: Manager, socket_path: Path) -> None:
+    environ = {"NOTIFY_SOCKET": str(socket_path), "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"}
+    notifier = Notifier.take(environ)
+    assert environ == {}
+    notifier.alive()
+    notifier.ready("well")
+    assert manager.hears()[0] == "READY=1"
+
+
 def test_an_abstract_address() -> None:
     manager = Manager(f"@fastws-{os.getpid()}")
     with manager.socket:
