@@ -71,6 +71,8 @@ class Gossip:
     def __init__(
         self, broker: Broker, rosters: dict[str, Roster], limits: Limits, counters: Counters
     ) -> None:
+        if not limits.presence_lease:
+            raise ValueError("presence_lease has to be above 0")
         self._broker = broker
         self._rosters = rosters
         self._lease = limits.presence_lease
@@ -265,10 +267,8 @@ class Gossip:
 
     def on_gap(self, channel: str) -> None:
         """Learns that something did not come."""
-        if channel == EVERYWHERE:
-            # An engine that was away comes back to one worker after the other.
-            self._peers.renew()
-            self._work.set()
+        # The engine may have been away: what could not be told meanwhile can be told now.
+        self._work.set()
         roster = self._rosters.get(channel.removeprefix(PREFIX))
         if roster is not None:
             self._ask(roster, self._peers.present())

@@ -41,11 +41,6 @@ class Peers:
         peer.silent = 0
         return peer
 
-    def renew(self) -> None:
-        """Gives all another lease."""
-        for peer in self._peers.values():
-            peer.silent = 0
-
     def beat(self) -> list[str]:
         """Counts on; gives those whose lease has run out."""
         expired = []

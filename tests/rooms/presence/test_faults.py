@@ -13,12 +13,11 @@ import pytest
 
 from fastws.errors import BrokerUnavailable
 from fastws.rooms import Joined, Left
-from fastws.rooms.brokers.history import NO_RECEIPT
 from fastws.rooms.presence.gossip import EVERYWHERE, PREFIX
 from fastws.rooms.presence.messages import Alive, Change, Count, State, encode
 from tests.processes import Process
 from tests.rooms.brokers.engines import Engine
-from tests.rooms.presence.workers import Visitor, Worker, workers
+from tests.rooms.presence.workers import Visitor, workers
 from tests.server.serving import until
 
 LEASE = 3.0  # of processes that others on the machine may slow down
@@ -162,80 +161,7 @@ async def test_who_is_asked_about_where_nobody_is_while_the_engine_is_away(engin
         await here.sees(ada)
 
 
-# What is said.
-
-
-class Loss:
-    """Loses what a worker publishes to some channels, until it stops.
-
-    Attributes:
-        lost: where, of each message.
-    """
-
-    def __init__(self, worker: Worker, *channels: str) -> None:
-        self.lost: list[str] = []
-        self._broker = worker.broker
-        self._publish = worker.broker.publish
-        self._channels = channels
-        worker.broker.publish = self._lose  # type: ignore[method-assign, assignment]
-
-    async def _lose(self, channel: str, *args: Any) -> Any:
-        if channel not in self._channels:
-            return await self._publish(channel, *args)
-        self.lost.append(channel)
-        return NO_RECEIPT
-
-    def stop(self) -> None:
-        del self._broker.publish  # what its class has is there again
-
-
-@pytest.mark.parametrize("last", [True, False])
-async def test_a_change_that_is_lost(engine: Engine, last: bool) -> None:
-    """It is seen with the next one; and that which is the last, by and by."""
-    async with workers(engine.url, 2) as [here, there]:
-        ada = here.enter()
-        bob = there.enter()
-        for worker in (here, there):
-            await worker.sees(ada, bob)
-        loss = Loss(there, PREFIX + "room")
-        kim = there.enter()
-        there.rooms.leave(bob.member, "room")
-        await until(lambda: loss.lost)
-        loss.stop()
-        known = [ada, kim]
-        if not last:
-            known.append(there.enter())
-        for worker in (here, there):
-            await worker.sees(*known)
-
-
-async def test_the_loss_of_the_last_farewell(engine: Engine) -> None:
-    async with workers(engine.url, 2) as [here, there]:
-        ada, bob = here.enter(), there.enter()
-        kim, eve = here.enter("count/1"), there.enter("count/1")
-        for worker in (here, there):
-            await worker.sees(ada, bob)
-            await worker.counts(2, "count/1")
-        loss = Loss(there, PREFIX + "room", PREFIX + "count/1")
-        bob.member.end()
-        eve.member.end()
-        await until(lambda: len(set(loss.lost)) == 2)
-        loss.stop()
-        await here.sees(ada)
-        await here.counts(1, "count/1")
-        assert not kim.member.ended
-
-
-async def test_a_question_that_is_lost(engine: Engine) -> None:
-    async with workers(engine.url, 2) as [here, there]:
-        bob = there.enter()
-        await there.sees(bob)
-        await here.sees(room="other")
-        loss = Loss(here, EVERYWHERE)
-        ada = here.enter()
-        await until(lambda: len(loss.lost) > 1)
-        loss.stop()
-        await here.sees(ada, bob)
+# What somebody else says.
 
 
 def numbered(message: Any) -> bytes:
