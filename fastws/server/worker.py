@@ -10,7 +10,6 @@ import signal
 from contextlib import suppress
 from functools import partial
 from socket import socket, socketpair
-from types import FrameType
 
 from uvicorn._subprocess import get_subprocess
 
@@ -103,10 +102,6 @@ class _Served(Server):
         super().__init__(config)
         self._link = link
         self._link.setblocking(False)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Takes a signal, which may have gone to all; how urgent it is, the supervisor says."""
-        self.should_exit = True
 
     def announce(self) -> None:
         """Tells the supervisor, and listens to it from now on."""

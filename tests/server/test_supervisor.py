@@ -144,7 +144,9 @@ async def test_sighup_replaces_all_and_refuses_nobody(crew: Callable[..., Crew])
         async with connected(workers.paths[0]) as one, connected(workers.paths[1]) as other:
             workers.signal(signal.SIGHUP)
             await one.restarted()
-            # Not before the first one has gone.
+            # It has a successor already, and the other one not before it has gone.
+            for _ in range(10):
+                assert await pid_at(workers.paths[0]) != before[0]
             assert await pid_at(workers.paths[1]) == before[1]
             await leave(one)
             await other.restarted()
@@ -154,6 +156,15 @@ async def test_sighup_replaces_all_and_refuses_nobody(crew: Callable[..., Crew])
     assert not set(before) & set(after)
     assert set(first) <= {before[0], after[0]}
     assert set(second) <= {before[1], after[1]}
+
+
+async def test_a_hangup_of_a_terminal_goes_to_all(crew: Callable[..., Crew]) -> None:
+    workers = crew()
+    before = await workers.pids()
+    os.killpg(workers.process.pid, signal.SIGHUP)
+    await workers.says("Replaced all workers")
+    assert "has died" not in workers.process.output
+    assert not set(before) & set(await workers.pids())
 
 
 async def test_what_does_not_start_replaces_nobody(crew: Callable[..., Crew]) -> None:
@@ -241,6 +252,18 @@ async def test_both_drain(crew: Callable[..., Crew]) -> None:
             await leave(peer)
     assert await workers.end() == 0
     assert "Traceback" not in workers.process.output
+
+
+async def test_nobody_waits_for_a_worker_that_has_gone(crew: Callable[..., Crew]) -> None:
+    workers = crew()
+    async with connected(workers.paths[1]) as last:
+        workers.signal(signal.SIGTERM)
+        await last.restarted()
+        await workers.says("Finished server process")
+        with pytest.raises(ConnectionRefusedError):
+            await pid_at(workers.paths[0])
+        await leave(last)
+    assert await workers.end() == 0
 
 
 async def test_an_interrupt_from_a_terminal_goes_to_all(crew: Callable[..., Crew]) -> None:
