@@ -90,11 +90,13 @@ async def test_redis_restarted_with_its_data_may_have_lost_the_end(ends: ExitSta
     redis.start()
     async with started(redis.url, "a", history=TEN) as (broker, told):
         old = await publish(broker, b"0", b"1")
+        elsewhere = (await broker.publish("b", b"0")).position
         redis.kill()
         await until(lambda: not broker.connected)
         redis.start()
         await until(lambda: broker.connected)
-        assert await redis.call("EXISTS", "fastws:a") == 1
+        assert await redis.call("EXISTS", "fastws:a", "fastws:b") == 2
+        assert not (await broker.past("b", elsewhere)).recovered
         assert (await broker.publish("a", b"again", "id")).duplicate is False
         assert await missed(broker, old) is None
         assert told.gaps == [("a", None)]
