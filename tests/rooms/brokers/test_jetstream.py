@@ -60,6 +60,18 @@ async def test_a_quiet_room_beside_a_busy_one(jetstream: JetStream) -> None:
         await goes_on(broker)
 
 
+async def test_so_many_may_be_missed_beside_a_busy_room(jetstream: JetStream) -> None:
+    async with started(jetstream.url, history=TEN) as (broker, _):
+        first = await publish(broker, b"first")
+        await broker.publish("c", b"x")
+        await jetstream.call(f"STREAM.PURGE.{STREAM}", filter=f"{SUBJECTS}.c")
+        payloads = [b"%d" % i for i in range(10)]
+        await publish(broker, *payloads)
+        assert await missed(broker, first) == payloads
+        await publish(broker, b"one too many")
+        assert await missed(broker, first) is None
+
+
 async def test_the_stream_is_emptied(jetstream: JetStream) -> None:
     async with started(jetstream.url, "a", history=TEN) as (broker, told):
         first = await publish(broker, b"0")

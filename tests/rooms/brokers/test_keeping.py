@@ -97,7 +97,7 @@ async def test_redis_restarted_with_its_data_may_have_lost_the_end(ends: ExitSta
         await until(lambda: broker.connected)
         assert await redis.call("EXISTS", "fastws:a", "fastws:b") == 2
         assert not (await broker.past("b", elsewhere)).recovered
-        assert (await broker.publish("a", b"again", "id")).duplicate is False
+        assert (await publish(broker, b"again")).epoch != old.epoch
         assert await missed(broker, old) is None
         assert told.gaps == [("a", None)]
         await goes_on(broker)
