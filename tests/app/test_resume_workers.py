@@ -19,7 +19,7 @@ from fastws import (
     WebSocket,
 )
 from fastws.testing import Client, connect, lifespan
-from tests.rooms.brokers.engines import ENGINES, Engine
+from tests.rooms.brokers.engines import KEEPERS, Engine
 from tests.server.serving import until
 
 ROOM = "kept/a"
@@ -57,10 +57,10 @@ def make(url: str) -> App:
     return app
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=KEEPERS)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     with ExitStack() as ends:
-        server = ENGINES[request.param](ends)
+        server = KEEPERS[request.param](ends)
         server.start()
         yield server
 
@@ -149,6 +149,7 @@ async def test_an_engine_that_has_forgotten(engine: Engine, workers: list[App]) 
         await workers[0].rooms.publish(ROOM, Said(1))
         position = (await ws.expect(Heard)).position
         engine.kill()
+        engine.forget()
         await until(lambda: not workers[0].ready)
         with pytest.raises(BrokerUnavailable):
             await workers[0].rooms.publish(ROOM, Said(2))
