@@ -15,6 +15,8 @@ import fastws
 AT_ONCE = 50
 OPEN_TIMEOUT = 60.0
 PATIENCE = 120.0  # seconds for the next word of a process
+# As browsers, which answer pings and send none.
+QUIET = fastws.Limits(ping_interval=None)
 
 spawning = multiprocessing.get_context("spawn")
 
@@ -100,7 +102,9 @@ async def connected(urls: Sequence[str]) -> list[fastws.ClientConnection]:
 
     async def enter(url: str) -> fastws.ClientConnection:
         async with door:
-            return await fastws.connect(url, compression=False, open_timeout=OPEN_TIMEOUT)
+            return await fastws.connect(
+                url, compression=False, limits=QUIET, open_timeout=OPEN_TIMEOUT
+            )
 
     return await asyncio.gather(*map(enter, urls))
 
