@@ -1,6 +1,8 @@
 """`python -m benchmarks.cluster [PROOF ...]`: several workers and hosts, an engine, nginx."""
 
 import argparse
+import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +17,13 @@ from benchmarks.cluster.stage import Engine, Stage
 from benchmarks.servers import RESULTS, NotMeasuredError
 from tests.nginx import NGINX
 
+PACKAGES = {
+    "uvicorn": "uvicorn",
+    "uvloop": "uvloop",
+    "msgspec": "msgspec",
+    "redis-py": "redis",
+    "nats-py": "nats-py",
+}
 HEAD = "# Several workers and hosts"
 HOW = """What each proof does is in the [README](../README.md). The engine, the hosts with
 their workers and their nginx, and all clients share the cores of one machine."""
@@ -83,17 +92,23 @@ def main() -> int:
             sections[f"{title}, on {engine}"] = text
             met &= all(one.met for one in found)
     if options.write:
-        head = f"{HEAD}\n\n{machine.machine()}\n- {proxy()}\n\n{HOW}"
+        head = f"{HEAD}\n\n{setting()}\n\n{HOW}"
         order = [f"{title}, on {e}" for title, *_ in PROOFS.values() for e in ("redis", "nats")]
         report.write(RESULTS / "cluster.md", head, sections, order)
     return 0 if met else 1
 
 
-def proxy() -> str:
-    """What nginx calls itself."""
+def setting() -> str:
+    """Say on what, and with what, as a Markdown list; the engine says itself what it is."""
     assert NGINX is not None
     said = subprocess.run([NGINX, "-v"], capture_output=True, text=True, check=True).stderr
-    return said.strip().removeprefix("nginx version: ")
+    versions = [f"{name} {machine.installed(package)}" for name, package in PACKAGES.items()]
+    versions.append(said.strip().removeprefix("nginx version: ").replace("/", " "))
+    return (
+        f"- {machine.processor()}, {os.cpu_count()} cores, {machine.memory():.0f} GiB, "
+        f"Linux {platform.release()}\n"
+        f"- CPython {platform.python_version()}, {', '.join(versions)}"
+    )
 
 
 def run(name: str, proof: Proof, *, isolated: bool) -> list[Finding]:

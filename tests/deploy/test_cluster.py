@@ -36,7 +36,6 @@ def test_one_message_of_the_engine_for_each_worker(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("manner", restarts.MANNERS)
-@pytest.mark.parametrize("stage", ["redis"], indirect=True)
 def test_what_is_acknowledged_outlives_rolling_restarts(stage: Stage, manner: str) -> None:
     found = restarts.prove(stage, manner=manner, clients=20, rooms=2, pause=0.1, rounds=1)
     assert [one for one in found if not one.met] == []
