@@ -1,5 +1,5 @@
 """Engines for the tests of presence."""
 
-from tests.rooms.brokers.conftest import ends, engine, nats, redis, url
+from tests.rooms.brokers.conftest import ends, engine, keeper_url, url
 
-__all__ = ["ends", "engine", "nats", "redis", "url"]
+__all__ = ["ends", "engine", "keeper_url", "url"]

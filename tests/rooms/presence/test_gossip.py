@@ -6,7 +6,7 @@ from fastws.rooms.presence import gossip
 from fastws.rooms.presence.gossip import EVERYWHERE, PREFIX, Gossip
 from tests.rooms.brokers.engines import Engine
 from tests.rooms.presence.losing import Loss
-from tests.rooms.presence.workers import Worker, workers
+from tests.rooms.presence.workers import PATIENT, Worker, workers
 from tests.server.serving import until
 
 
@@ -127,7 +127,7 @@ async def test_a_new_worker_is_greeted(engine: Engine) -> None:
     """It hears of all at once, however seldom they say something."""
     async with (
         workers(engine.url, 1, presence_lease=600.0) as [here],
-        workers(engine.url, 1) as [there],
+        workers(engine.url, 1, presence_lease=PATIENT) as [there],
     ):
         ada = here.enter()
         assert await there.who() == {ada.id}

@@ -7,9 +7,16 @@ import pytest
 
 from fastws.errors import ProtocolError
 from fastws.limits import Limits
-from fastws.rooms import Joined, Left, Present, Rooms
+from fastws.rooms import History, Joined, Left, Present, RoomPosition, Rooms
 from fastws.rooms.brokers import MemoryBroker
-from tests.rooms.presence.workers import Visitor, Worker, forgotten, rosters, workers
+from tests.rooms.presence.workers import (
+    PATIENT,
+    Visitor,
+    Worker,
+    forgotten,
+    rosters,
+    workers,
+)
 from tests.rooms.serving import turns
 from tests.server.serving import until
 
@@ -40,13 +47,13 @@ async def test_all_workers_know_all(url: str) -> None:
 
 
 async def test_a_worker_that_comes_later_knows_who_is_there(url: str) -> None:
-    async with workers(url) as some:
+    async with workers(url, presence_lease=PATIENT) as some:
         there = [each.enter(data=i) for i, each in enumerate(some)]
         for each in some:
             await each.sees(*there)
         if url == "memory://":
             return
-        async with workers(url, 1) as [late]:
+        async with workers(url, 1, presence_lease=PATIENT) as [late]:
             newcomer = late.enter(data="new")
             # The first answer is the whole one.
             assert await late.who() == {each.id for each in (*there, newcomer)}
@@ -152,6 +159,22 @@ async def test_who_leaves_and_joins_again_may_show_something_else(url: str) -> N
         assert Present(ada.id, "away") in await b.rooms.presence("room")
 
 
+async def test_who_resumes_is_there_again(keeper_url: str) -> None:
+    async with workers(keeper_url, history={"": History(10, 60.0)}) as some:
+        a, b = some[0], some[-1]
+        ada = a.enter()
+        for worker in some:
+            await worker.sees(ada)
+        bob = Visitor()
+        with pytest.raises(ProtocolError, match="shows at most"):
+            await b.rooms.resume(bob.member, RoomPosition("room"), "x" * 2000)
+        await b.rooms.resume(bob.member, RoomPosition("room"), "Bob")
+        await until(lambda: ada.got)
+        assert ada.events == [Joined("room", bob.id, "Bob")]
+        for worker in some:
+            await worker.sees(ada, bob)
+
+
 async def test_a_list_without_events(url: str) -> None:
     async with workers(url) as some:
         a, b = some[0], some[-1]
@@ -198,7 +221,7 @@ async def test_nothing_is_kept_of_rooms_that_all_have_left(url: str) -> None:
 async def test_a_thousand_members(url: str) -> None:
     """More than goes in one message; a worker that comes later has all with its first answer."""
     data = {"about": "x" * 900}
-    async with workers(url) as some:
+    async with workers(url, presence_lease=PATIENT) as some:
         there = [some[0].enter("list/1", {**data, "i": i}) for i in range(1200)]
         await some[-1].counts(1200, "list/1")
         found = await some[-1].rooms.presence("list/1")
@@ -206,7 +229,7 @@ async def test_a_thousand_members(url: str) -> None:
             visitor.id: i for i, visitor in enumerate(there)
         }
         if url != "memory://":
-            async with workers(url, 1) as [late]:
+            async with workers(url, 1, presence_lease=PATIENT) as [late]:
                 assert len(await late.rooms.presence("list/1")) == 1200
         for visitor in there:
             visitor.member.end()

@@ -1,7 +1,7 @@
 """Workers of one app in the event loop of a test, each with its own broker."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -10,13 +10,16 @@ import msgspec
 from fastws.app.messages import JsonCodec
 from fastws.errors import BrokerUnavailable
 from fastws.limits import Limits
-from fastws.rooms import Gap, Joined, Left, Level, Member, Rooms, broker_at
+from fastws.rooms import Gap, History, Joined, Left, Level, Member, Rooms, broker_at
 from fastws.rooms.presence import present_id
 from fastws.testing.waiting import nap
 from tests.processes import PATIENCE
 from tests.server.serving import until
 
 LEVELS: dict[str, Level] = {"": "events", "list/": "members", "count/": "count"}
+# Seconds of a lease where the first answer of a worker has to be right: a fifth of it is how long
+# a worker waits for the others to greet it, and a busy machine may take its time.
+PATIENT = 10.0
 EVENT = msgspec.json.Decoder(Joined | Left | Gap)
 
 
@@ -45,10 +48,12 @@ class Visitor:
 class Worker:
     """The rooms of one process."""
 
-    def __init__(self, url: str, **limits: Any) -> None:
+    def __init__(
+        self, url: str, *, history: Mapping[str, History] | None = None, **limits: Any
+    ) -> None:
         self.limits = Limits(**{"presence_lease": 0.5, **limits})
         self.broker = broker_at(url, self.limits)
-        self.rooms = Rooms(self.broker, presence=LEVELS, limits=self.limits)
+        self.rooms = Rooms(self.broker, history, LEVELS, self.limits)
 
     def enter(self, room: str = "room", data: Any = None, **options: Any) -> Visitor:
         """Lets somebody be in a room."""
