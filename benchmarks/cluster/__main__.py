@@ -60,6 +60,11 @@ PROOFS: dict[str, tuple[str, Proof, Proof]] = {
         partial(restarts.prove, manner="SIGTERM", clients=200, rooms=20, pause=2, rounds=20),
         partial(restarts.prove, manner="SIGTERM", clients=40, rooms=4, pause=0.5, rounds=2),
     ),
+    "sigkill": (
+        "20 times two workers are killed and started under load",
+        partial(restarts.prove, manner="SIGKILL", clients=200, rooms=20, pause=2, rounds=20),
+        partial(restarts.prove, manner="SIGKILL", clients=40, rooms=4, pause=0.5, rounds=2),
+    ),
     "sighup": (
         "20 rolling restarts of two workers under load, by SIGHUP",
         partial(restarts.prove, manner="SIGHUP", clients=200, rooms=20, pause=2, rounds=20),

@@ -5,12 +5,13 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from statistics import median
 
 from benchmarks.cluster.clients import PATIENCE, parts, shares
 from benchmarks.cluster.findings import Finding
-from benchmarks.cluster.stage import Stage, serving, supervising
+from benchmarks.cluster.stage import Stage, Worker, serving, supervising
 from benchmarks.cluster.travellers import Story, travel
 
 APP = "benchmarks.cluster.chat:app"
@@ -23,14 +24,16 @@ Replace = Callable[[], None]
 
 
 @contextmanager
-def by_sigterm(stage: Stage, connections: int) -> Iterator[tuple[str, Replace]]:
+def one_by_one(
+    stage: Stage, connections: int, end: Callable[[Worker], object]
+) -> Iterator[tuple[str, Replace]]:
     """Serves by workers of which one after the other ends and is started, as by systemd."""
     host, url = stage.hosts[0], stage.engine.url
     with serving(host, url, app=APP, options=OPTIONS, connections=connections) as site:
 
         def replace() -> None:
             for worker in site.workers:
-                worker.process.stop(signal.SIGTERM)
+                end(worker)
                 worker.start()
                 worker.wait_until_ready()
 
@@ -38,7 +41,7 @@ def by_sigterm(stage: Stage, connections: int) -> Iterator[tuple[str, Replace]]:
 
 
 @contextmanager
-def by_sighup(stage: Stage, connections: int) -> Iterator[tuple[str, Replace]]:
+def all_by_parent(stage: Stage, connections: int) -> Iterator[tuple[str, Replace]]:
     """Serves by workers whose parent replaces them."""
     host, url = stage.hosts[0], stage.engine.url
     replaced = 0
@@ -60,7 +63,11 @@ def by_sighup(stage: Stage, connections: int) -> Iterator[tuple[str, Replace]]:
         yield address, replace
 
 
-MANNERS = {"SIGTERM": by_sigterm, "SIGHUP": by_sighup}
+MANNERS: dict[str, Callable[[Stage, int], AbstractContextManager[tuple[str, Replace]]]] = {
+    "SIGTERM": partial(one_by_one, end=Worker.stop),
+    "SIGKILL": partial(one_by_one, end=Worker.kill),
+    "SIGHUP": all_by_parent,
+}
 
 
 def prove(

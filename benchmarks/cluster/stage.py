@@ -100,6 +100,10 @@ class Worker:
         """Waits until it has begun to listen."""
         self.process.wait_for("running on unix socket")
 
+    def stop(self) -> None:
+        """Ends its process by SIGTERM, and waits."""
+        self.process.stop()
+
     def kill(self) -> None:
         """Ends its process at once, the last one that was started."""
         self.process.kill()
