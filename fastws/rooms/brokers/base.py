@@ -109,4 +109,5 @@ class Broker(Protocol):
 
         Raises:
             OSError: the engine is out of reach.
+            RuntimeError: the channel has no history.
         """

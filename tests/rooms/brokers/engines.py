@@ -18,6 +18,7 @@ import pytest
 from nats.aio.client import Client
 from redis.asyncio import Redis
 
+from fastws.testing.waiting import nap, patience
 from tests.ports import free_ports
 from tests.processes import PATIENCE, Process
 
@@ -117,9 +118,9 @@ class RedisServer(_Program):
 
     async def until(self, *command: Any, shows: str) -> None:
         """Waits until the answer to a command shows something."""
-        async with asyncio.timeout(PATIENCE):
-            while shows not in str(await self.call(*command)):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        async with patience(PATIENCE, lambda: "what was waited for did not come"):
+            while shows not in str(await self.call(*command)):
+                await nap()
 
     async def cut(self) -> None:
         await self.call("CLIENT", "KILL", "TYPE", "pubsub")
@@ -204,12 +205,22 @@ class JetStream(NatsServer):
         """Calls the API of JetStream."""
         client = Client()
         await client.connect(self.url)
+        data = json.dumps(question).encode()
         try:
-            answer = await client.request(f"$JS.API.{what}", json.dumps(question).encode())
+            answer = await client.request(f"$JS.API.{what}", data, timeout=PATIENCE)
             found: dict[str, Any] = json.loads(answer.data)
             return found
         finally:
             await client.close()
+
+    async def until(
+        self, what: str, shows: Callable[[dict[str, Any]], Any], **question: Any
+    ) -> dict[str, Any]:
+        """Calls the API until an answer shows something; gives that answer."""
+        async with patience(PATIENCE, lambda: "what was waited for did not come"):
+            while not shows(answer := await self.call(what, **question)):
+                await nap()
+        return answer
 
 
 ENGINES: dict[str, Callable[[ExitStack], Engine]] = {"redis": RedisServer, "nats": NatsServer}

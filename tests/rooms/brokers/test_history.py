@@ -170,8 +170,8 @@ async def test_any_bytes_are_kept_as_they_are(keeper_url: str, size: int) -> Non
     messages = [choose.randbytes(size) for _ in range(5)]
     async with started(keeper_url, history=TEN) as (broker, _):
         begin = (await broker.past("a", None)).position
-        for message in messages:
-            await broker.publish("a", message)
+        for i, message in enumerate(messages):
+            await broker.publish("a", message, str(i))
         assert payloads_of(await broker.past("a", begin)) == messages
 
 

@@ -1,13 +1,18 @@
 """What JetStream keeps, and what may happen to its streams."""
 
+import asyncio
+from contextlib import AsyncExitStack, ExitStack, suppress
 from typing import Any
 
 import pytest
 
 from fastws.errors import BrokerUnavailable
-from fastws.rooms.brokers import History
+from fastws.rooms.brokers import Broker, History, Receipt
+from fastws.testing.waiting import nap, patience
+from tests.ports import free_ports
+from tests.processes import PATIENCE
 from tests.rooms.brokers.engines import JetStream, NatsServer
-from tests.rooms.brokers.test_keeping import TEN, goes_on, missed, publish
+from tests.rooms.brokers.test_keeping import TEN, TIMEOUT, goes_on, missed, publish
 from tests.rooms.brokers.told import started
 from tests.server.serving import until
 
@@ -91,7 +96,7 @@ async def test_the_stream_is_emptied(jetstream: JetStream) -> None:
 
 async def test_the_stream_is_removed(jetstream: JetStream) -> None:
     """A moment later there is another one, with numbers that begin anew."""
-    async with started(jetstream.url, "a", history=TEN, broker_timeout=0.5) as (broker, told):
+    async with started(jetstream.url, "a", history=TEN, broker_timeout=TIMEOUT) as (broker, told):
         old = await publish(broker, b"0", b"1")
         await jetstream.call(f"STREAM.DELETE.{STREAM}")
         with pytest.raises(BrokerUnavailable):
@@ -106,7 +111,8 @@ async def test_the_stream_is_removed(jetstream: JetStream) -> None:
 
 async def test_the_stream_is_replaced_behind_its_back(jetstream: JetStream) -> None:
     """Who asks is not given what is another one's."""
-    async with started(jetstream.url, history=TEN) as (broker, _):
+    # Which is noticed by itself only later than this test lasts.
+    async with started(jetstream.url, history=TEN, broker_timeout=100.0) as (broker, _):
         old = await publish(broker, b"0")
         config = (await jetstream.call(f"STREAM.INFO.{STREAM}"))["config"]
         await jetstream.call(f"STREAM.DELETE.{STREAM}")
@@ -159,6 +165,17 @@ async def test_what_the_stream_refuses_raises_and_harms_nothing(jetstream: JetSt
         assert (broker.connected, told.gaps) == (True, [])
 
 
+async def test_many_workers_start_at_once(jetstream: JetStream) -> None:
+    async with AsyncExitStack() as stack:
+        every = [started(jetstream.url, "a", history=TEN) for _ in range(8)]
+        brokers = await asyncio.gather(*map(stack.enter_async_context, every))
+        assert all(broker.connected for broker, _ in brokers)
+        await publish(brokers[0][0], b"0")
+        for _, told in brokers:
+            await told.have(("a", b"0"))
+            assert told.positions == brokers[0][1].positions
+
+
 async def test_each_history_has_a_stream(jetstream: JetStream) -> None:
     short = History(1, 0.5)
     async with (
@@ -200,3 +217,56 @@ async def test_headers_that_are_no_streams(jetstream: JetStream) -> None:
         await until(lambda: len(told.foreign) == len(bad))
         await publish(broker, b"0")
         await told.have(("a", b"0"))
+
+
+# A cluster.
+
+
+def cluster(ends: ExitStack) -> dict[str, JetStream]:
+    """Starts three servers; gives them by their names."""
+    ports = free_ports(3)
+    routes = ",".join(f"nats://127.0.0.1:{port}" for port in ports)
+    servers = {}
+    for port in ports:
+        options = ["--name", f"n{port}", "--cluster_name", "fastws", "--routes", routes]
+        options += ["--cluster", f"nats://127.0.0.1:{port}"]
+        servers[f"n{port}"] = JetStream(ends, *options)
+    for server in servers.values():
+        server.start()
+    return servers
+
+
+async def taken(broker: Broker, payload: bytes, name: str) -> Receipt:
+    """Publishes until it is acknowledged, by whichever server leads now."""
+    async with patience(PATIENCE, lambda: "no server takes it"):
+        while True:
+            with suppress(BrokerUnavailable):
+                return await broker.publish("a", payload, name)
+            await nap()
+
+
+async def test_replicas_go_on_when_their_leader_is_gone(ends: ExitStack) -> None:
+    servers = cluster(ends)
+    some, *_ = servers.values()
+    url = "nats://" + ",".join(s.url.removeprefix("nats://") for s in servers.values())
+    async with started(url, "a", history=TEN, broker_timeout=TIMEOUT) as (broker, _):
+        first = (await taken(broker, b"0", "0")).position
+        assert first is not None
+        config = (await some.call(f"STREAM.INFO.{STREAM}"))["config"]
+        await some.call(f"STREAM.UPDATE.{STREAM}", **{**config, "num_replicas": 3})
+        info = await some.until(f"STREAM.INFO.{STREAM}", replicated)
+        await taken(broker, b"1", "1")
+        servers[info["cluster"]["leader"]].kill()
+        third = await taken(broker, b"2", "2")
+        assert await taken(broker, b"2", "2") == third._replace(duplicate=True)
+        async with patience(PATIENCE, lambda: "nobody answers"):
+            while True:
+                with suppress(BrokerUnavailable):
+                    assert await missed(broker, first) == [b"1", b"2"]
+                    break
+                await nap()
+
+
+def replicated(info: dict[str, Any]) -> bool:
+    replicas = info.get("cluster", {}).get("replicas", [])
+    return len(replicas) == 2 and all(replica["current"] for replica in replicas)

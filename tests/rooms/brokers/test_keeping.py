@@ -7,11 +7,14 @@ import pytest
 
 from fastws.errors import BrokerUnavailable
 from fastws.rooms.brokers import Broker, History, Past, Position
+from tests.ports import free_ports
 from tests.rooms.brokers.engines import Engine, RedisServer
 from tests.rooms.brokers.told import started
 from tests.server.serving import until
 
 TEN = History(10, 60.0)
+# Where an engine is to be silent for longer, or is to be asked soon; yet enough for a busy machine.
+TIMEOUT = 2.0
 
 
 async def publish(broker: Broker, *payloads: bytes) -> Position:
@@ -55,7 +58,7 @@ async def test_killed_and_restarted_without_its_data(keeper: Engine, ends: ExitS
 
 
 async def test_paused(keeper: Engine) -> None:
-    async with started(keeper.url, "a", history=TEN, broker_timeout=0.5) as (broker, _):
+    async with started(keeper.url, "a", history=TEN, broker_timeout=TIMEOUT) as (broker, _):
         position = await publish(broker, b"0")
         await publish(broker, b"1")
         keeper.pause()
@@ -154,16 +157,17 @@ async def test_a_hole_in_what_redis_has_kept(redis: RedisServer) -> None:
         assert await missed(broker, positions[4]) == []
 
 
-async def test_redis_fails_over(ends: ExitStack, free_port: int) -> None:
+async def test_redis_fails_over(ends: ExitStack) -> None:
     """The replica may not have had the last messages."""
-    options = ["--port", str(free_port), "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0"]
+    (port,) = free_ports(1)
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0"]
     primary, replica = RedisServer(ends, *options), RedisServer(ends)
     primary.start()
     replica.start()
     async with started(primary.url, "a", history=TEN) as (broker, _):
         old = await publish(broker, b"0")
         await publish(broker, b"1")
-        await replica.call("REPLICAOF", "127.0.0.1", free_port)
+        await replica.call("REPLICAOF", "127.0.0.1", port)
         await replica.until("INFO", "replication", shows="'master_link_status': 'up'")
     async with started(replica.url, "a", history=TEN) as (broker, _):
         with pytest.raises(BrokerUnavailable):
@@ -174,11 +178,11 @@ async def test_redis_fails_over(ends: ExitStack, free_port: int) -> None:
         await goes_on(broker)
 
 
-async def test_a_redis_with_other_data_is_noticed(redis: RedisServer, free_port: int) -> None:
+async def test_a_redis_with_other_data_is_noticed(redis: RedisServer) -> None:
     """As after it was a replica for a while, which ends no connection."""
-    async with started(redis.url, "a", history=TEN, broker_timeout=0.5) as (broker, told):
+    async with started(redis.url, "a", history=TEN, broker_timeout=TIMEOUT) as (broker, told):
         old = await publish(broker, b"0")
-        await redis.call("REPLICAOF", "127.0.0.1", free_port)
+        await redis.call("REPLICAOF", "127.0.0.1", 1)
         await redis.call("REPLICAOF", "NO", "ONE")
         await until(lambda: ("a", None) in told.gaps)
         await until(lambda: broker.connected)
