@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
@@ -79,6 +79,15 @@ async def test_whoever_comes_meanwhile_is_told(serve: Serve) -> None:
         await Peer.connect(address(server))
 
 
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """Has children take SIGHUP, also where the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangups")
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_each_signal_begins_it(serve: Serve, signum: signal.Signals) -> None:
     server = serve(APP)
