@@ -27,6 +27,9 @@ class Delivery:
         self._counters = counters
         # Bytes that tasks of members are to send, since they had a turn.
         self._since_turn = 0
+        # Those who are to be closed, in their order.
+        self._slow: dict[Member, None] = {}
+        self._closing = False
 
     async def give_turn(self) -> None:
         """Lets those send who are to, so that a burst does not make them seem to be behind."""
@@ -55,13 +58,29 @@ class Delivery:
         size = len(payload.encode() if isinstance(payload, str) else payload)
         if group.has_tasks:
             self._since_turn += size + ITEM_COST
+        if self._slow:
+            # Nothing more is for those who are about to be closed.
+            behind = [m for m in behind if m not in self._slow]
         return [m for m in behind if not m.enqueue(message, size, key, self._counters, room)]
 
     def close(self, slow: list[Member]) -> None:
-        """Ends members, once all others have what is theirs: an app may publish because of it."""
-        for member in slow:
-            self._counters.disconnected += 1
-            member.close(CloseCode.POLICY_VIOLATION, "slow consumer")
+        """Ends members, once all others have what is theirs: an app may publish because of it.
+
+        One after the other: those who are told that one has left may be too slow for that, too.
+        """
+        self._slow |= dict.fromkeys(slow)
+        if self._closing:
+            return
+        self._closing = True
+        try:
+            while self._slow:
+                member = next(iter(self._slow))
+                del self._slow[member]
+                if not member.ended:
+                    self._counters.disconnected += 1
+                    member.close(CloseCode.POLICY_VIOLATION, "slow consumer")
+        finally:
+            self._closing = False
 
     def tell(self, groups: Groups, event: Joined | Left) -> None:
         """Tells the members of a room of somebody who has come or gone."""

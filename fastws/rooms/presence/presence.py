@@ -120,7 +120,8 @@ class Presence:
         if self._gossip is not None:
             self._gossip.left(room, who)
         elif not len(roster):
-            del self._rosters[room]
+            # It may be gone: who was told and is too slow for that has left, too.
+            self._rosters.pop(room, None)
 
     # Those who are anywhere.
 

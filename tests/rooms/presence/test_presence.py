@@ -346,6 +346,53 @@ async def test_a_member_that_does_not_read_is_closed_and_others_are_told_of_that
     await turns()
 
 
+async def test_many_who_do_not_read_are_closed_one_after_the_other() -> None:
+    """Each is told that another has left, and has no room for that, either."""
+    rooms = Rooms(presence={"": "events"})
+    stuck = asyncio.Event()
+
+    async def never(event: Any) -> None:
+        await stuck.wait()
+
+    slow = [Visitor(limits=Limits(max_outbox_messages=300)) for _ in range(250)]
+    for visitor in slow:
+        visitor.member._send = never
+        rooms.join(visitor.member, "room")
+    last = Visitor(limits=Limits(max_outbox_messages=300))
+    rooms.join(last.member, "room")
+    await turns()
+    while rooms.count("room") > 1:
+        await rooms.publish("room", "x")
+        await turns()
+    assert rooms.counters.disconnected == 250
+    last.got = [text for text in last.got if text != "x"]
+    assert last.events == [Left("room", visitor.id) for visitor in slow]
+    assert [each.id for each in await rooms.presence("room")] == [last.id]
+    stuck.set()
+    await turns()
+
+
+async def test_one_who_cannot_be_told_of_the_last_one_leaving_is_the_last_one() -> None:
+    rooms = Rooms(presence={"": "events"})
+    stuck = asyncio.Event()
+
+    async def never(event: Any) -> None:
+        await stuck.wait()
+
+    slow, other = Visitor(limits=Limits(max_outbox_messages=1)), Visitor()
+    slow.member._send = never
+    rooms.join(slow.member, "room")
+    rooms.join(other.member, "room")
+    await turns()
+    await rooms.publish("room", "x")
+    await turns()
+    other.member.end()
+    assert (slow.member.ended, rooms.names(), rooms.presence_known) == (True, [], 0)
+    assert rooms._presence._rosters == {}
+    stuck.set()
+    await turns()
+
+
 def test_off_there_is_nothing_of_it() -> None:
     rooms = Rooms()
     rooms.join(Visitor().member, "room")
