@@ -1,5 +1,6 @@
 """Which broker a URL stands for."""
 
+from collections.abc import Callable
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from fastws.limits import Limits
@@ -18,6 +19,7 @@ def broker_at(url: str, limits: Limits | None = None) -> Broker:
     Args:
         url: ``memory://``; ``redis://HOST:PORT``, ``rediss://`` with TLS, ``unix://PATH``;
             ``redis+sentinel://HOST:PORT,HOST:PORT/SERVICE``, where sentinels know the primary;
+            ``redis+cluster://HOST:PORT,HOST:PORT``, some of the nodes of a cluster;
             ``nats://HOST:PORT`` or ``tls://``, several of them with commas between. With
             ``?prefix=NAME`` apps that share an engine have channels of their own; certificates
             for TLS are in ``ssl_ca_certs``, ``ssl_certfile`` and ``ssl_keyfile``.
@@ -29,24 +31,29 @@ def broker_at(url: str, limits: Limits | None = None) -> Broker:
     scheme = urlsplit(url).scheme
     if scheme == "memory":
         return MemoryBroker(limits)
-    if scheme in ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"):
+    if scheme == "unix" or scheme.partition("+")[0] in ("redis", "rediss"):
         return RemoteBroker(_redis(*_without_prefix(url)), limits)
     if scheme in ("nats", "tls"):
         return RemoteBroker(_nats(*_without_prefix(url)), limits)
     raise ValueError(
         f"{scheme}:// is no broker; there are memory://, redis://, rediss://, unix://,"
-        " redis+sentinel:// and nats://"
+        " redis+sentinel://, redis+cluster:// and nats://"
     )
 
 
 def _redis(url: str, prefix: str) -> Engine:
     try:
         from fastws.rooms.brokers.redis import RedisEngine
+        from fastws.rooms.brokers.redis_cluster import ClusterEngine
         from fastws.rooms.brokers.redis_sentinel import SentinelEngine
     except ModuleNotFoundError as error:
         raise _missing("redis", error) from None
-    engine = SentinelEngine if urlsplit(url).scheme.endswith("+sentinel") else RedisEngine
-    return engine(url, prefix)
+    engines: dict[str, Callable[[str, str], Engine]]
+    engines = {"": RedisEngine, "sentinel": SentinelEngine, "cluster": ClusterEngine}
+    kind = urlsplit(url).scheme.partition("+")[2]
+    if kind not in engines:
+        raise ValueError(f"there are redis://, redis+sentinel:// and redis+cluster://, not +{kind}")
+    return engines[kind](url, prefix)
 
 
 def _nats(url: str, prefix: str) -> Engine:

@@ -43,6 +43,9 @@ class RedisEngine:
         ValueError: the URL makes no sense.
     """
 
+    # What is said by one that was the primary once: to connect anew leads to the one that is.
+    outdated: tuple[type[ResponseError], ...] = (ReadOnlyError,)
+
     def __init__(self, url: str, prefix: str) -> None:
         parts = urlsplit(url)
         place = parts.netloc.rpartition("@")[2]
@@ -62,9 +65,7 @@ class RedisEngine:
 
     def check(self, parcel: Parcel) -> None:
         """See `Engine`."""
-        if len(parcel.payload) > MAX_SIZE:
-            reason = f"Redis takes no message of more than {MAX_SIZE} bytes"
-            raise ProtocolError(CloseCode.MESSAGE_TOO_BIG, reason)
+        check_size(parcel)
 
     async def connect(self, histories: list[History]) -> None:
         """See `Engine`."""
@@ -89,10 +90,12 @@ class RedisEngine:
             # What is here already is read without a turn of the loop.
             reply: Any = await self._subscriber.read_response(disconnect_on_error=False)
             match reply:
-                case [b"message", name, data]:
+                case [b"message" | b"smessage", name, data]:
                     channel = self._channels.get(name)
                     if channel is not None and take(channel, read(data)):
                         await asyncio.sleep(0)
+                case [b"sunsubscribe", name, _] if name in self._channels:
+                    raise ConnectionError("it has given a channel to another node")
                 # What is subscribed to nothing is answered as any other connection.
                 case [b"pong", token] | (bytes() as token):
                     answer = self._answers.pop(token, None)
@@ -104,13 +107,16 @@ class RedisEngine:
         if subscribe:
             names = {self._name_of(channel): channel for channel in subscribe}
             self._channels |= names
-            await self._subscriber.send_command("SUBSCRIBE", *names)
+            await self._tell("SUBSCRIBE", list(names))
         if unsubscribe:
             gone = [self._name_of(channel) for channel in unsubscribe]
-            await self._subscriber.send_command("UNSUBSCRIBE", *gone)
             for name in gone:
                 del self._channels[name]
+            await self._tell("UNSUBSCRIBE", gone)
         await self._answered()
+
+    async def _tell(self, command: str, names: list[bytes]) -> None:
+        await self._subscriber.send_command(command, *names)
 
     async def _answered(self) -> None:
         """Waits until all that was sent before has been done."""
@@ -136,21 +142,19 @@ class RedisEngine:
 
     async def send(self, batch: list[Parcel]) -> list[Receipt | str]:
         """See `Engine`."""
+        # As text, since a Redis that has been restarted knows no script by its name.
+        answers = await self._call("EVAL", PUBLISH, *self._arguments(batch))
+        return receipts(batch, answers)
+
+    def _arguments(self, batch: list[Parcel]) -> list[Any]:
+        """Gives what the script that publishes is called with."""
         keys = [self._name_of(parcel.channel) for parcel in batch]
         more: list[int] = []
-        receipts: list[Receipt | str] = [NO_RECEIPT] * len(batch)
-        told: list[int] = []
         for i, parcel in enumerate(batch):
             if parcel.history is not None or parcel.message_id is not None:
                 more += (i + 1, *self._add_keys(keys, keys[i], parcel))
-                told.append(i)
         payloads = [parcel.payload for parcel in batch]
-        arguments = (self._new_epoch(), len(batch), *payloads, *more)
-        # As text, since a Redis that has been restarted knows no script by its name.
-        answers = await self._call("EVAL", PUBLISH, len(keys), *keys, *arguments)
-        for i, answer in zip(told, answers, strict=True):
-            receipts[i] = _receipt(answer)
-        return receipts
+        return [len(keys), *keys, self._new_epoch(), len(batch), *payloads, *more]
 
     def _add_keys(self, keys: list[bytes], name: bytes, parcel: Parcel) -> tuple[int, ...]:
         """Adds the keys of a message with a history or an id; gives what the script has to know."""
@@ -170,8 +174,8 @@ class RedisEngine:
     async def _reply(self, connection: Connection) -> Any:
         try:
             return await connection.read_response(disconnect_on_error=False)
-        except ReadOnlyError:
-            raise  # it was the primary once: to connect anew leads to the one that is
+        except self.outdated:
+            raise
         except ResponseError as error:
             raise BrokerUnavailable(f"{self.name} refuses: {error}") from None
 
@@ -212,8 +216,24 @@ class RedisEngine:
         return self._dataset + secrets.token_hex(6).encode()
 
 
+def check_size(parcel: Parcel) -> None:
+    """Raises a ProtocolError for a message that is larger than Redis takes."""
+    if len(parcel.payload) > MAX_SIZE:
+        reason = f"Redis takes no message of more than {MAX_SIZE} bytes"
+        raise ProtocolError(CloseCode.MESSAGE_TOO_BIG, reason)
+
+
 def _milliseconds(history: History) -> int:
     return math.ceil(history.ttl * 1000)
+
+
+def receipts(batch: list[Parcel], answers: list[bytes]) -> list[Receipt | str]:
+    """Gives what is said to each message; the script answers to those with a history or an id."""
+    said: list[Receipt | str] = [NO_RECEIPT] * len(batch)
+    told = [i for i, p in enumerate(batch) if p.history is not None or p.message_id is not None]
+    for i, answer in zip(told, answers, strict=True):
+        said[i] = _receipt(answer)
+    return said
 
 
 def _receipt(answer: bytes) -> Receipt:

@@ -6,28 +6,21 @@ to it what a restart is: a connection that ends, and a gap.
 
 import asyncio
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import NoReturn
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from redis.asyncio import Connection
-from redis.exceptions import RedisError
 
 from fastws.rooms.brokers.engine import Take
 from fastws.rooms.brokers.history import History
 from fastws.rooms.brokers.redis import RedisEngine
-from fastws.rooms.brokers.redis_connections import abort, connections_to
+from fastws.rooms.brokers.redis_connections import NobodyAnswersError, connections_to, first_answer
 
 # Where sentinels are by default.
 PORT = 26379
-# Seconds until another sentinel is asked.
-PATIENCE = 1.0
 # Seconds between two questions. The primary of before is told to be a replica only after a while,
 # and until then takes messages, which those who have left it do not get.
 PAUSE = 1.0
-
-
-class NoSentinelError(ConnectionError):
-    """No sentinel answers, or none knows the service."""
 
 
 class SentinelEngine(RedisEngine):
@@ -85,31 +78,12 @@ class SentinelEngine(RedisEngine):
         while True:
             await asyncio.sleep(PAUSE)
             # Without sentinels it goes on as it is.
-            with suppress(NoSentinelError):
+            with suppress(NobodyAnswersError):
                 if await self._primary() != self._place:
                     raise ConnectionError("another one has become the primary")
 
     async def _primary(self) -> tuple[str, int]:
-        """Asks one sentinel after the other where the primary is."""
-        why: Exception | None = None
-        for _ in self._sentinels:
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    return await self._answer(self._sentinels[0])
-            except (OSError, RedisError) as error:
-                why = error
-                self._sentinels.append(self._sentinels.pop(0))
-        reason = str(why) or "it does not answer"
-        raise NoSentinelError(f"no sentinel tells where the primary is: {reason}")
-
-    async def _answer(self, sentinel: Connection) -> tuple[str, int]:
-        try:
-            await sentinel.connect()  # type: ignore[no-untyped-call]
-            await sentinel.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service)
-            answer: Any = await sentinel.read_response()
-        finally:
-            await abort(sentinel)
-        if answer is None:
-            raise ConnectionError(f"it knows no {self._service!a}")
-        host, port = answer
+        """Asks where the primary is."""
+        question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service)
+        host, port = await first_answer(self._sentinels, *question)
         return host.decode(), int(port)
