@@ -118,7 +118,7 @@ async def test_a_client_that_leaves_while_it_comes_back(run: Run) -> None:
     async with run(app) as server:
         async with connect(server) as ws:
             await client.resume(ws)
-        for _ in range(900):
+        for _ in range(300):
             await app.rooms.publish("kept/a", Chat("x" * 10_000))
         async with connect(server) as ws:
             assert (await client.resume(ws))["recovered"] is True
