@@ -7,6 +7,7 @@ channels are read together; what an engine gives at once is bounded.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import NamedTuple, NoReturn
@@ -78,7 +79,7 @@ class Recalls:
         try:
             wanted = [self._wanted(channel, asks) for channel, asks in by_channel.items()]
             for one, log in zip(wanted, await self._read(wanted), strict=True):
-                whole = await self._whole(one, log)
+                whole = await self._whole(one, log, by_channel[one.channel])
                 for ask in by_channel[one.channel]:
                     if not ask.answer.done():
                         ask.answer.set_result(whole.since(ask.since))
@@ -96,25 +97,33 @@ class Recalls:
         numbers = [number for number in told if 0 <= number < 2**63]
         return Wanted(channel, history, min(numbers, default=None))
 
-    async def _whole(self, wanted: Wanted, log: Log) -> Log:
-        """Reads on until all is there that was when it began."""
-        position, after, messages = log
-        size = _size(messages)
-        while messages and messages[-1].number < position.number and size <= self._max_size:
-            last = messages[-1].number
+    async def _whole(self, wanted: Wanted, log: Log, asks: list[_Ask]) -> Log:
+        """Reads on until all is there that was when it began, for those whom it can help."""
+        (epoch, newest), after, some = log
+        messages, size = deque(some), _size(some)
+        told = (ask.since for ask in asks if ask.since is not None and ask.since.epoch == epoch)
+        starts = deque(sorted({each.number for each in told if after <= each.number <= newest}))
+        while starts:
+            if size > self._max_size:
+                # It is too much for who has been away for longest, but not for the others.
+                logger.warning("more than %d bytes were missed in a room", self._max_size)
+                while starts and size > self._max_size:
+                    starts.popleft()
+                    after = starts[0] if starts else newest
+                    while messages and messages[0].number <= after:
+                        size -= _size([messages.popleft()])
+                continue
+            last = messages[-1].number if messages else after
+            if last >= newest or not (messages or some):
+                # Some may have been published since, and have come with the rest.
+                return Log(Position(epoch, max(newest, last)), after, list(messages))
             (more,) = await self._read([wanted._replace(after=last)])
-            same = more.position.epoch == position.epoch
+            same = more.position.epoch == epoch
             if not (same and more.complete_after <= last and more.messages):
                 return _nothing(more.position)
             messages += more.messages
             size += _size(more.messages)
-        if size > self._max_size:
-            logger.warning("more than %d bytes were missed in a room", self._max_size)
-            return _nothing(position)
-        if messages:
-            # Some may have been published since, and have come with the rest.
-            position = Position(position.epoch, messages[-1].number)
-        return Log(position, after, messages)
+        return _nothing(log.position)
 
 
 def _nothing(position: Position) -> Log:

@@ -190,6 +190,22 @@ async def test_what_is_larger_than_its_bound_is_not_given(keeper_url: str) -> No
         assert len(payloads_of(await broker.past("a", positions[-3]))) == 2
 
 
+async def test_who_has_missed_too_much_does_not_keep_the_others_from_theirs(
+    keeper_url: str,
+) -> None:
+    """All who ask at once are answered from what is read once."""
+    async with started(keeper_url, history=TEN, max_history_size=3_000_000) as (broker, _):
+        positions = await published(broker, "a", *(bytes(800_000) for _ in range(6)))
+        nobody = Position("other", 0)
+        asks = [broker.past("a", since) for since in (nobody, *positions)]
+        unknown, *pasts = await asyncio.gather(*asks)
+        assert not unknown.recovered
+        # Three and what they count besides go into the bound.
+        assert [past.recovered for past in pasts] == [False] * 2 + [True] * 4
+        assert [len(past.messages) for past in pasts] == [0, 0, 3, 2, 1, 0]
+        assert {past.position for past in (unknown, *pasts)} == {positions[-1]}
+
+
 async def test_what_has_no_history_has_no_past(keeper_url: str) -> None:
     async with started(keeper_url) as (broker, _):
         assert (await broker.publish("a", b"x")).position is None
