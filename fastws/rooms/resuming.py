@@ -3,12 +3,14 @@
 What is published while it is on its way waits, and comes behind what the broker has kept.
 """
 
+import asyncio
 from collections import deque
 
 from fastws.rooms import envelope
 from fastws.rooms.brokers.base import Broker
 from fastws.rooms.brokers.history import Position
 from fastws.rooms.counters import Counters
+from fastws.rooms.delivery import TURN_SIZE
 from fastws.rooms.gap import Gap
 from fastws.rooms.member import Member
 from fastws.rooms.outbox import ITEM_COST
@@ -33,6 +35,8 @@ class CatchUp:
         self._waiting: deque[tuple[bytes, Position]] = deque()
         self._size = 0
         self._missed = False
+        # Bytes that were sent since others had their turn.
+        self._since_turn = 0
 
     def on_message(self, payload: bytes, position: Position) -> None:
         """Takes what is published meanwhile."""
@@ -103,3 +107,8 @@ class CatchUp:
     async def _send(self, data: str | bytes) -> None:
         kind = "text" if isinstance(data, str) else "bytes"
         await self._member.send({"type": "websocket.send", kind: data})
+        # One who reads fast enough would have all that is kept in one go.
+        self._since_turn += len(data) + ITEM_COST
+        if self._since_turn >= TURN_SIZE:
+            self._since_turn = 0
+            await asyncio.sleep(0)

@@ -247,6 +247,20 @@ async def test_who_reads_slowly_sets_the_pace() -> None:
     assert again.got == [("Resumed", True), *range(10)]
 
 
+async def test_who_reads_fast_leaves_others_their_turn() -> None:
+    rooms, client, again = Rooms(history={"": History(5000, 60)}), Client(), Client()
+    member = client.member()
+    await rooms.resume(member, START)
+    member.end()
+    await say(rooms, *range(5000))
+    task = asyncio.create_task(rooms.resume(again.member(), client.position))
+    await turns(5)
+    assert 0 < len(again.sent) < 5000
+    await say(rooms, 5000)
+    await task
+    assert again.got == [("Resumed", True), *range(5001)]
+
+
 async def test_who_speaks_gets_its_own_only_after_coming_back() -> None:
     rooms, client, again = Rooms(history=KEEP), Client(), Client()
     member = client.member()
