@@ -125,12 +125,10 @@ async def test_who_does_not_hear_itself_takes_nobody_for_gone(engine: Engine) ->
 
 async def test_a_new_worker_is_greeted(engine: Engine) -> None:
     """It hears of all at once, however seldom they say something."""
-    async with (
-        workers(engine.url, 1, presence_lease=600.0) as [here],
-        workers(engine.url, 1, presence_lease=PATIENT) as [there],
-    ):
+    async with workers(engine.url, 1, presence_lease=600.0) as [here]:
         ada = here.enter()
-        assert await there.who() == {ada.id}
+        async with workers(engine.url, 1, presence_lease=PATIENT) as [there]:
+            assert await there.who() == {ada.id}
 
 
 async def test_greetings_are_no_beats(engine: Engine) -> None:

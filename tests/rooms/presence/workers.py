@@ -66,11 +66,12 @@ class Worker:
         return {each.id for each in await self.answer(self.rooms.presence, room)}
 
     async def answer(self, ask: Any, room: str) -> Any:
-        while True:
-            try:
-                return await ask(room)
-            except BrokerUnavailable:
-                await nap()
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    return await ask(room)
+                except BrokerUnavailable:
+                    await nap()
 
     async def sees(self, *visitors: Visitor, room: str = "room") -> None:
         """Waits until exactly these are known to be in a room."""
