@@ -33,7 +33,7 @@ class Listeners:
         # Several workers may have one socket, or one address.
         found = (_describe(sock, scheme) for sockets in of_workers for sock in sockets)
         self.urls = list(dict.fromkeys(found))
-        self._paths = paths
+        self._files = [(path, _identify(path)) for path in paths]
 
     @classmethod
     def bind(cls, config: uvicorn.Config, environ: MutableMapping[str, str]) -> "Listeners":
@@ -70,8 +70,10 @@ class Listeners:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-        for path in self._paths:
-            path.unlink(missing_ok=True)
+        for path, file in self._files:
+            # By now it may be that of who comes next.
+            if _identify(path) == file:
+                path.unlink(missing_ok=True)
 
 
 def _deal(sockets: list[socket.socket], workers: int) -> list[list[socket.socket]]:
@@ -111,6 +113,16 @@ def _is_deserted(path: Path) -> bool:
         except BlockingIOError:
             pass
     return False
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    """Gives what tells a file from those before and after it; None if there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    # A number may be given again, but not at the same time.
+    return found.st_ino, found.st_mtime_ns
 
 
 def _bind_tcp(host: str, port: int, workers: int) -> list[list[socket.socket]]:

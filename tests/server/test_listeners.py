@@ -81,6 +81,16 @@ def test_a_unix_socket_is_everybodys_and_goes_with_the_server(
     assert not socket_path.exists()
 
 
+def test_a_unix_socket_of_who_comes_next_stays(bind: Bind, socket_path: Path) -> None:
+    with bind(uds=str(socket_path)) as first:
+        # A file that is still somewhere keeps its number.
+        socket_path.with_name("first").hardlink_to(socket_path)
+        first.close()
+        bind(uds=str(socket_path)).of_workers[0][0].listen()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(socket_path))
+
+
 def test_a_deserted_unix_socket_is_taken_over_with_its_mode(bind: Bind, socket_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as gone:
         gone.bind(str(socket_path))
