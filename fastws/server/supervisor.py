@@ -93,6 +93,14 @@ class Supervisor:
         self._alive.add(worker)
         return worker
 
+    def _try_to_start(self, index: int) -> Worker | None:
+        """Starts a worker, unless there is no memory or descriptor for one: others go on."""
+        try:
+            return self._start(index)
+        except OSError as error:
+            logger.error("worker %d cannot be started: %s", index + 1, error)
+            return None
+
     def _status(self) -> str:
         return f"serving with {len(self._workers)} workers"
 
@@ -112,9 +120,12 @@ class Supervisor:
                     pause = 0.0
                 how = "has died (exit code %s), the next one starts in %g s"
                 logger.error(f"%s {how}", worker.name, worker.exit_code, pause)
-                await asyncio.sleep(pause)
-                pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * pause))
-                self._workers[index] = self._start(index)
+                successor = None
+                while successor is None:
+                    await asyncio.sleep(pause)
+                    pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * pause))
+                    successor = self._try_to_start(index)
+                self._workers[index] = successor
 
     def _age(self, worker: Worker) -> float:
         return asyncio.get_running_loop().time() - worker.since
@@ -150,7 +161,9 @@ class Supervisor:
     async def _replace(self, index: int) -> bool:
         """Has a new worker in the place of one, unless it does not start."""
         async with self._locks[index]:
-            old, new = self._workers[index], self._start(index)
+            old, new = self._workers[index], self._try_to_start(index)
+            if new is None:
+                return False
             try:
                 async with asyncio.timeout(START_TIMEOUT):
                     await new.settled.wait()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 import time
@@ -213,6 +214,25 @@ async def test_one_that_cannot_start_again_is_tried_again(crew: Callable[..., Cr
     workers.obstacle.unlink()
     assert await pid_at(workers.paths[0]) not in before
     assert await pid_at(workers.paths[1]) == before[1]
+
+
+async def test_who_cannot_be_started_for_want_of_descriptors_ends_nobody(
+    crew: Callable[..., Crew],
+) -> None:
+    workers = crew()
+    before = await workers.pids()
+    pid = workers.process.pid
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    workers.signal(signal.SIGHUP)
+    await workers.says("worker 1 cannot be started: .*Too many open files")
+    assert await workers.pids() == before
+    os.kill(before[1], signal.SIGKILL)
+    await workers.says("worker 2 cannot be started: .*Too many open files")
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    workers.signal(signal.SIGHUP)
+    await workers.says("Replaced all workers")
+    assert not set(before) & set(await workers.pids())
 
 
 async def test_one_that_stands_still_is_replaced(crew: Callable[..., Crew]) -> None:
