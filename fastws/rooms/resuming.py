@@ -25,12 +25,15 @@ class CatchUp:
 
     Attributes:
         position: how far it has come.
+        member: who it is.
+        left: whether it is to leave the room; then it gets no more.
     """
 
     def __init__(self, room: str, member: Member, counters: Counters) -> None:
         self.position = Position("", 0)
         self._room = room
-        self._member = member
+        self.member = member
+        self.left = False
         self._counters = counters
         self._waiting: deque[tuple[bytes, Position]] = deque()
         self._size = 0
@@ -44,7 +47,7 @@ class CatchUp:
             return
         self._waiting.append((payload, position))
         self._size += len(payload) + ITEM_COST
-        limits = self._member.limits
+        limits = self.member.limits
         count, size = limits.max_outbox_messages, limits.max_outbox_size
         if (count is not None and len(self._waiting) > count) or (
             size is not None and self._size > size
@@ -76,7 +79,7 @@ class CatchUp:
                 payload, position = self._waiting.popleft()
                 self._size -= len(payload) + ITEM_COST
                 await self._give(payload, position)
-            if not self._missed:
+            if self.left or not self._missed:
                 return resumed
             self._missed = False
             past = await broker.past(self._room, self.position)
@@ -86,14 +89,16 @@ class CatchUp:
 
     async def _give(self, payload: bytes, position: Position) -> None:
         """Sends a message, unless it was sent already, or by this member."""
+        if self.left:
+            return
         if position.epoch == self.position.epoch and position.number <= self.position.number:
             return
         self.position = position
         message = envelope.decode(payload)
         if message is None:
             self._counters.foreign += 1
-        elif message.sender != self._member.id:
-            data = message.payload_for(self._member.codec, RoomPosition(self._room, *position))
+        elif message.sender != self.member.id:
+            data = message.payload_for(self.member.codec, RoomPosition(self._room, *position))
             if data is None:
                 self._counters.foreign += 1
                 await self._tell(Gap(self._room, 1))
@@ -101,12 +106,12 @@ class CatchUp:
                 await self._send(data)
 
     async def _tell(self, message: Resumed | Gap) -> None:
-        if self._member.hears_gaps and self._member.codec is not None:
-            await self._send(self._member.codec.encode(message))
+        if self.member.hears_gaps and self.member.codec is not None:
+            await self._send(self.member.codec.encode(message))
 
     async def _send(self, data: str | bytes) -> None:
         kind = "text" if isinstance(data, str) else "bytes"
-        await self._member.send({"type": "websocket.send", kind: data})
+        await self.member.send({"type": "websocket.send", kind: data})
         # One who reads fast enough would have all that is kept in one go.
         self._since_turn += len(data) + ITEM_COST
         if self._since_turn >= TURN_SIZE:

@@ -106,14 +106,18 @@ class Rooms:
             data: what it shows of itself, where the room has a presence.
 
         Raises:
-            ProtocolError: that is no name for a room, the member is in `max_rooms` already, or
-                shows more than `max_presence_size`.
+            ProtocolError: that is no name for a room, the member is in `max_rooms` already, comes
+                into this one by `resume`, or shows more than `max_presence_size`.
             Disconnected: the member has ended.
             TypeError: what it shows is nothing that JSON has.
             ValueError: the room has no presence in which it could be shown.
         """
         if room in member.rooms:
             return
+        self._expect_not_coming(member, room)
+        self._join(member, room, data)
+
+    def _join(self, member: Member, room: str, data: Any) -> None:
         data = self._check(member, room, data)
         if member.home is not self:
             self._add(member)
@@ -141,6 +145,7 @@ class Rooms:
             OSError: the broker's engine is out of reach, or the connection is over.
         """
         room = position.room
+        self._expect_not_coming(member, room)
         self.leave(member, room)
         data = self._check(member, room, data)
         if self._history_of(room) is None:
@@ -151,8 +156,9 @@ class Rooms:
         try:
             since = Position(position.epoch, position.number) if position.epoch else None
             resumed = await catching.run(self.broker, since)
-            self.join(member, room, data)
-            self._ahead.setdefault(room, {})[member] = catching.position
+            if not catching.left:
+                self._join(member, room, data)
+                self._ahead.setdefault(room, {})[member] = catching.position
         finally:
             self._catching[room].remove(catching)
             if not self._catching[room]:
@@ -163,7 +169,9 @@ class Rooms:
         return resumed
 
     def leave(self, member: Member, room: str) -> None:
-        """Lets a member be in a room no more; nothing happens if it is not."""
+        """Lets a member be in a room no more, or not come into it; nothing happens if it is not."""
+        for catching in self._catching.get(room, ()):
+            catching.left |= catching.member is member
         if room not in member.rooms:
             return
         assert isinstance(member.rooms, set)
@@ -190,6 +198,11 @@ class Rooms:
         if member.limits.max_rooms is not None and len(member.rooms) >= member.limits.max_rooms:
             raise ProtocolError(CloseCode.POLICY_VIOLATION, f"over {member.limits.max_rooms} rooms")
         return self._presence.public(room, data, member.limits.max_presence_size)
+
+    def _expect_not_coming(self, member: Member, room: str) -> None:
+        """Whoever came twice at once would get all of it twice."""
+        if any(each.member is member and not each.left for each in self._catching.get(room, ())):
+            raise ProtocolError(CloseCode.POLICY_VIOLATION, "it comes into this room already")
 
     def _want(self, room: str) -> None:
         if room not in self._rooms and room not in self._catching:

@@ -13,6 +13,7 @@ from fastws.errors import BrokerUnavailable, Disconnected, ProtocolError
 from fastws.limits import Limits
 from fastws.rooms import History, Member, Receipt, RoomPosition, Rooms
 from fastws.rooms.brokers import MemoryBroker, Past, Position
+from tests.processes import PATIENCE
 from tests.rooms.serving import turns
 from tests.rooms.test_member import Wire
 
@@ -280,6 +281,39 @@ async def test_who_is_in_the_room_comes_back_too() -> None:
     await turns(3)
     assert client.got == [("Resumed", False), ("Resumed", True), 1]
     rooms.leave(member, "a")
+    assert nothing_is_left(rooms)
+
+
+async def test_while_it_comes_it_may_leave_but_not_come_again() -> None:
+    broker = Slow()
+    rooms, client, again = Rooms(broker, history=KEEP), Client(), Client()
+    member = client.member()
+    await rooms.resume(member, START)
+    member.end()
+    await say(rooms, 1, 2)
+    broker.answers.clear()
+    other = again.member()
+    first = asyncio.create_task(rooms.resume(other, client.position))
+    await turns(3)
+    with pytest.raises(ProtocolError, match="comes into this room already"):
+        async with asyncio.timeout(PATIENCE):
+            await rooms.resume(other, client.position)
+    with pytest.raises(ProtocolError, match="comes into this room already"):
+        rooms.join(other, "a")
+    rooms.leave(other, "a")
+    second = asyncio.create_task(rooms.resume(other, client.position))
+    await turns(3)
+    broker.answers.set()
+    await asyncio.gather(first, second)
+    assert again.got == [("Resumed", True), ("Resumed", True), 1, 2]
+    assert other.rooms == {"a"}
+    broker.answers.clear()
+    rooms.leave(other, "a")
+    third = asyncio.create_task(rooms.resume(other, client.position))
+    await turns(3)
+    rooms.leave(other, "a")
+    broker.answers.set()
+    await third
     assert nothing_is_left(rooms)
 
 
