@@ -66,9 +66,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         max_broker_queue: bytes of messages to rooms that wait for Redis or NATS to take them,
             in one process; each counts its payload and 256. Above it publishing raises.
         max_history_size: bytes of messages that `memory://` keeps for those who come back; each
-            counts its payload and 256. Above it the oldest are forgotten. Of Redis and NATS, which
-            keep what they are told to, this is how much one who comes back may have missed in a
-            room.
+            counts its payload and 256. Above it the oldest are forgotten. Redis and NATS keep what
+            they are told to.
         broker_timeout: until Redis or NATS has taken a message, or gives any other sign of
             life. After it publishing raises, and the connection to it is made anew.
         max_presence_size: bytes of what a member shows of itself in one room, as JSON. Above it:

@@ -75,11 +75,14 @@ class CatchUp:
         while True:
             for kept in past.messages:
                 await self._give(kept.payload, Position(past.position.epoch, kept.number))
-            while self._waiting:
-                payload, position = self._waiting.popleft()
-                self._size -= len(payload) + ITEM_COST
-                await self._give(payload, position)
-            if self.left or not self._missed:
+            if not past.is_part:
+                while self._waiting:
+                    payload, position = self._waiting.popleft()
+                    self._size -= len(payload) + ITEM_COST
+                    await self._give(payload, position)
+                if not self._missed:
+                    return resumed
+            if self.left:
                 return resumed
             self._missed = False
             past = await broker.past(self._room, self.position)

@@ -125,3 +125,18 @@ async def test_a_client_that_leaves_while_it_comes_back(run: Run) -> None:
             ws.abort()
         await until(lambda: app.rooms.population == 0 and not app.rooms._catching)
         assert app.rooms.names() == []
+
+
+async def test_what_is_large_comes_in_parts_while_others_speak(run: Run) -> None:
+    app, client = make(limits=Limits(max_outbox_size=100_000)), Client()
+    async with run(app) as server:
+        async with connect(server) as ws:
+            await client.resume(ws)
+        for i in range(300):
+            await app.rooms.publish("kept/a", Chat(f"{i} {'x' * 10_000}"))
+        async with connect(server) as ws:
+            assert (await client.resume(ws))["recovered"] is True
+            for i in range(400):
+                if i < 100:
+                    await app.rooms.publish("kept/a", Chat(f"{300 + i} "))
+                assert (await client.next(ws))["content"].startswith(f"{i} ")

@@ -101,7 +101,7 @@ class Broker(Protocol):
         """
 
     async def past(self, channel: str, since: Position | None) -> Past:
-        """Gives what was published to a channel that has a history after a position.
+        """Gives what was published to a channel that has a history after a position, in parts.
 
         Args:
             channel: its name.

@@ -7,9 +7,6 @@ from fastws.rooms.brokers.history import History, Log, Receipt
 from fastws.rooms.brokers.numbering import Numbered, Progress
 from fastws.rooms.brokers.outgoing import Parcel
 
-# Bytes of what is kept that an engine gives at once, per channel, or little more.
-CHUNK_SIZE = 1024 * 1024
-
 # Takes what came to a channel, None if that is none of ours; tells whether it is time for a turn
 # of the loop.
 Take = Callable[[str, Numbered | None], bool]

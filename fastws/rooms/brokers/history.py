@@ -2,6 +2,8 @@
 
 Whoever comes back within `History.ttl`, having missed no more than `History.count` messages, gets
 all of them, in order, once. More may be kept than that; what is not complete is not given.
+
+It is given in parts, so that who asks and then does not read holds on to little.
 """
 
 import hashlib
@@ -9,6 +11,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
+
+# Bytes of payload, or little more, and messages that are given at once of a channel.
+CHUNK_SIZE = 1024 * 1024
+CHUNK_COUNT = 4096
 
 
 class History(msgspec.Struct, frozen=True):
@@ -47,7 +53,7 @@ class Kept(NamedTuple):
 
 
 class Past(NamedTuple):
-    """What was published to a channel after a position.
+    """What was published to a channel after a position, or the first part of it.
 
     Attributes:
         recovered: whether that is known, and complete.
@@ -58,6 +64,11 @@ class Past(NamedTuple):
     recovered: bool
     position: Position
     messages: list[Kept]
+
+    @property
+    def is_part(self) -> bool:
+        """Whether there is more after the last of `messages`."""
+        return bool(self.messages) and self.messages[-1].number < self.position.number
 
 
 class Log(NamedTuple):
@@ -74,8 +85,15 @@ class Log(NamedTuple):
     complete_after: int
     messages: list[Kept]
 
+    def tells(self, position: Position | None) -> bool:
+        """Whether `since` knows what comes right after a position, or that nobody does."""
+        if position is None or position.epoch != self.position.epoch or not self.messages:
+            return True
+        last = self.messages[-1].number
+        return position.number < last or last >= self.position.number
+
     def since(self, position: Position | None) -> Past:
-        """Gives the part after a position, if it is complete."""
+        """Gives what comes after a position, or a part of it, if it is complete."""
         newest = self.position
         if (
             position is None
@@ -83,7 +101,14 @@ class Log(NamedTuple):
             or not self.complete_after <= position.number <= newest.number
         ):
             return Past(recovered=False, position=newest, messages=[])
-        messages = [kept for kept in self.messages if kept.number > position.number]
+        messages: list[Kept] = []
+        size = 0
+        for kept in self.messages:
+            if kept.number > position.number:
+                if size >= CHUNK_SIZE or len(messages) >= CHUNK_COUNT:
+                    break
+                messages.append(kept)
+                size += len(kept.payload)
         return Past(recovered=True, position=newest, messages=messages)
 
 

@@ -21,8 +21,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from fastws.errors import BrokerUnavailable
-from fastws.rooms.brokers.engine import CHUNK_SIZE, Wanted
+from fastws.rooms.brokers.engine import Wanted
 from fastws.rooms.brokers.history import (
+    CHUNK_SIZE,
     ID_WINDOW,
     REMEMBER,
     History,
@@ -193,6 +194,12 @@ class Streams:
             (_decoded(_Newest, await last), [] if part is None else await part)
             for last, part in zip(newest, parts, strict=True)
         ]
+        for i, (one, (last, part)) in enumerate(zip(wanted, answers, strict=True)):
+            if _is_behind(one, last, part):
+                # The two answers come in any order, and from different servers.
+                again = await self._ask_part(one)
+                assert again is not None
+                answers[i] = (last, await again)
         after = {name: await self._verified(name, self._epochs[name]) for name in names}
         logs = []
         for one, (last, messages) in zip(wanted, answers, strict=True):
@@ -200,7 +207,10 @@ class Streams:
             # Who has no message yet is where the stream was before.
             number = _sequence(last) or before[name].state.last_seq
             first = after[name].state.first_seq
-            logs.append(_log(one, self._epochs[name], number, first, messages))
+            if _is_behind(one, last, messages):
+                logs.append(Log(Position(self._epochs[name], number), number, []))
+            else:
+                logs.append(_log(one, self._epochs[name], number, first, messages))
         return logs
 
     async def _ask_newest(self, wanted: Wanted) -> asyncio.Future[list[Msg]]:
@@ -240,6 +250,17 @@ def _sequence(newest: _Newest) -> int:
     raise BrokerUnavailable(f"NATS refuses: {newest.error.description}")
 
 
+def _is_behind(wanted: Wanted, newest: _Newest, answer: list[Msg]) -> bool:
+    """Whether a stream has told nothing new of a channel in which there is something new."""
+    if wanted.after is None or _sequence(newest) <= wanted.after:
+        return False
+    return not any(_number_of(message) > wanted.after for message in answer[:-1])
+
+
+def _number_of(message: Msg) -> int:
+    return int((message.headers or {})["Nats-Sequence"])
+
+
 def _log(wanted: Wanted, epoch: str, newest: int, first: int, answer: list[Msg]) -> Log:
     """Gives what was read of a channel, and from where on it is complete.
 
@@ -255,7 +276,7 @@ def _log(wanted: Wanted, epoch: str, newest: int, first: int, answer: list[Msg])
     end = answer[-1]
     if status_of(end) not in (END_OF_BATCH, NOT_FOUND):
         raise BrokerUnavailable(f"NATS refuses: {(end.headers or {}).get('Description')}")
-    messages = [Kept(int((m.headers or {})["Nats-Sequence"]), m.data) for m in answer[:-1]]
+    messages = [Kept(_number_of(message), message.data) for message in answer[:-1]]
     left = int((end.headers or {}).get("Nats-Num-Pending", 0))
     newest = max(newest, messages[-1].number if messages else 0)
     position = Position(epoch, newest)

@@ -6,20 +6,16 @@ channels are read together; what an engine gives at once is bounded.
 """
 
 import asyncio
-import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import NamedTuple, NoReturn
 
 from fastws.errors import BrokerUnavailable
 from fastws.rooms.brokers.engine import Wanted
-from fastws.rooms.brokers.history import Histories, Kept, Log, Past, Position
-from fastws.rooms.brokers.outgoing import ITEM_COST, settle
+from fastws.rooms.brokers.history import Histories, Log, Past, Position
+from fastws.rooms.brokers.outgoing import settle
 
-logger = logging.getLogger("fastws.rooms")
-
-# Channels that are read together, each up to `fastws.rooms.brokers.engine.CHUNK_SIZE` at once.
+# Channels that are read together, each up to `fastws.rooms.brokers.history.CHUNK_SIZE` at once.
 TOGETHER = 16
 
 Read = Callable[[list[Wanted]], Awaitable[list[Log]]]
@@ -36,13 +32,11 @@ class Recalls:
     Args:
         read: asks the engine; it is bounded in time.
         histories: what is kept of which channels.
-        max_size: bytes that are read of one channel, `ITEM_COST` for each message included.
     """
 
-    def __init__(self, read: Read, histories: Histories, max_size: int) -> None:
+    def __init__(self, read: Read, histories: Histories) -> None:
         self._read = read
         self._histories = histories
-        self._max_size = max_size
         self._asks: dict[str, list[_Ask]] = {}
         self._work = asyncio.Event()
 
@@ -78,16 +72,24 @@ class Recalls:
         why = "the engine has not answered"
         try:
             wanted = [self._wanted(channel, asks) for channel, asks in by_channel.items()]
-            for one, log in zip(wanted, await self._read(wanted), strict=True):
-                whole = await self._whole(one, log, by_channel[one.channel])
-                for ask in by_channel[one.channel]:
-                    if not ask.answer.done():
-                        ask.answer.set_result(whole.since(ask.since))
+            logs = await self._read(wanted)
+            for (channel, asks), log in zip(by_channel.items(), logs, strict=True):
+                while asks:
+                    self._tell(channel, asks.pop(), log)
         except BrokerUnavailable as error:
             why = str(error)
         finally:
             for asks in by_channel.values():
                 _settle(asks, why)
+
+    def _tell(self, channel: str, ask: _Ask, log: Log) -> None:
+        if ask.answer.done():
+            return
+        if log.tells(ask.since):
+            ask.answer.set_result(log.since(ask.since))
+        else:
+            # It was with others who have been away for longer; what comes now is not for them.
+            self._asks.setdefault(channel, []).append(ask)
 
     def _wanted(self, channel: str, asks: list[_Ask]) -> Wanted:
         history = self._histories(channel)
@@ -96,43 +98,6 @@ class Recalls:
         told = [ask.since.number for ask in asks if ask.since is not None]
         numbers = [number for number in told if 0 <= number < 2**63]
         return Wanted(channel, history, min(numbers, default=None))
-
-    async def _whole(self, wanted: Wanted, log: Log, asks: list[_Ask]) -> Log:
-        """Reads on until all is there that was when it began, for those whom it can help."""
-        (epoch, newest), after, some = log
-        messages, size = deque(some), _size(some)
-        told = (ask.since for ask in asks if ask.since is not None and ask.since.epoch == epoch)
-        starts = deque(sorted({each.number for each in told if after <= each.number <= newest}))
-        while starts:
-            if size > self._max_size:
-                # It is too much for who has been away for longest, but not for the others.
-                logger.warning("more than %d bytes were missed in a room", self._max_size)
-                while starts and size > self._max_size:
-                    starts.popleft()
-                    after = starts[0] if starts else newest
-                    while messages and messages[0].number <= after:
-                        size -= _size([messages.popleft()])
-                continue
-            last = messages[-1].number if messages else after
-            if last >= newest or not (messages or some):
-                # Some may have been published since, and have come with the rest.
-                return Log(Position(epoch, max(newest, last)), after, list(messages))
-            (more,) = await self._read([wanted._replace(after=last)])
-            same = more.position.epoch == epoch
-            if not (same and more.complete_after <= last and more.messages):
-                return _nothing(more.position)
-            messages += more.messages
-            size += _size(more.messages)
-        return _nothing(log.position)
-
-
-def _nothing(position: Position) -> Log:
-    """Gives what is known if nothing can be told for sure: where the end is."""
-    return Log(position, position.number, [])
-
-
-def _size(messages: list[Kept]) -> int:
-    return sum(len(kept.payload) + ITEM_COST for kept in messages)
 
 
 def _settle(asks: list[_Ask], why: str) -> None:

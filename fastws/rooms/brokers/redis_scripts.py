@@ -7,8 +7,7 @@ on. A stream has what is kept, under the numbers of the messages. It may be gone
 who asks sees that by the numbers.
 """
 
-from fastws.rooms.brokers.engine import CHUNK_SIZE
-from fastws.rooms.brokers.history import ID_WINDOW, REMEMBER
+from fastws.rooms.brokers.history import CHUNK_SIZE, ID_WINDOW, REMEMBER
 from fastws.rooms.brokers.numbering import VERSION
 
 # How much of an epoch is the id of the data set.

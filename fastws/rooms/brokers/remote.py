@@ -41,7 +41,7 @@ class RemoteBroker:
 
     Args:
         engine: the connection.
-        limits: `broker_timeout`, `max_broker_queue` and `max_history_size` count.
+        limits: `broker_timeout` and `max_broker_queue` count.
     """
 
     local = False
@@ -53,7 +53,6 @@ class RemoteBroker:
         self.connected = False
         self._engine = engine
         self._timeout = limits.broker_timeout
-        self._max_history_size = limits.max_history_size
         self._outgoing = Outgoing(limits.max_broker_queue)
         self._wishes = Wishes()
         self._progresses = Progresses(self._begin)
@@ -159,7 +158,7 @@ class RemoteBroker:
         async with asyncio.timeout(self._timeout):
             await self._engine.connect(self.histories.every())
         self._progresses.clear()
-        self._recalls = Recalls(self._recall, self.histories, self._max_history_size)
+        self._recalls = Recalls(self._recall, self.histories)
         self._wishes.start_over()
 
     async def _live(self) -> None:

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from fastws.rooms.brokers import Broker, History, Past, Position, Receipt
+from fastws.rooms.brokers.history import CHUNK_SIZE
 from tests.rooms.brokers.engines import Engine, NatsServer, RedisServer
 from tests.rooms.brokers.told import Told, started
 from tests.server.serving import until
@@ -27,6 +28,18 @@ async def published(broker: Broker, channel: str, *payloads: bytes) -> list[Posi
 def payloads_of(past: Past) -> list[bytes]:
     assert past.recovered
     return [kept.payload for kept in past.messages]
+
+
+async def everything(broker: Broker, channel: str, since: Position) -> tuple[list[bytes], Position]:
+    """Gives all that came after a position, part by part, and up to where."""
+    payloads: list[bytes] = []
+    while True:
+        past = await broker.past(channel, since)
+        payloads += payloads_of(past)
+        assert sum(map(len, payloads_of(past)[:-1])) <= CHUNK_SIZE
+        if not past.is_part:
+            return payloads, past.position
+        since = past.position._replace(number=past.messages[-1].number)
 
 
 def after(told: Told, position: Position) -> list[bytes]:
@@ -150,12 +163,12 @@ async def test_who_joins_and_asks_while_others_publish_misses_nothing(keeper_url
             await broker.past("a", since)
             broker.subscribe("a")
             await broker.settled()
-            past = await broker.past("a", since)
-            since_then = after(told, past.position)
-            await until(lambda: after(told, past.position) != since_then)  # noqa: B023
+            kept, position = await everything(broker, "a", since)
+            since_then = after(told, position)
+            await until(lambda: after(told, position) != since_then)  # noqa: B023
             broker.unsubscribe("a")
-            later = after(told, past.position)
-            together = payloads_of(past) + later
+            later = after(told, position)
+            together = kept + later
             assert together == numbered(len(together))
             await broker.settled()
             told.messages.clear()
@@ -172,7 +185,7 @@ async def test_any_bytes_are_kept_as_they_are(keeper_url: str, size: int) -> Non
         begin = (await broker.past("a", None)).position
         for i, message in enumerate(messages):
             await broker.publish("a", message, str(i))
-        assert payloads_of(await broker.past("a", begin)) == messages
+        assert (await everything(broker, "a", begin))[0] == messages
 
 
 @pytest.mark.parametrize("name", [" ", "a.b*>", "é", "\U0001f600", "x" * 200, "é" * 110, "{a}"])
@@ -183,27 +196,40 @@ async def test_any_name_has_a_past_of_its_own(keeper_url: str, name: str) -> Non
             assert payloads_of(await broker.past(channel, first)) == [channel.encode()]
 
 
-async def test_what_is_larger_than_its_bound_is_not_given(keeper_url: str) -> None:
-    async with started(keeper_url, history=TEN, max_history_size=3_000_000) as (broker, _):
-        positions = await published(broker, "a", *(bytes(500_000) for _ in range(10)))
-        assert not (await broker.past("a", positions[0])).recovered
-        assert len(payloads_of(await broker.past("a", positions[-3]))) == 2
+@pytest.mark.parametrize("size", [5, 300_000, 1_000_000])
+async def test_what_is_large_comes_in_parts(keeper_url: str, size: int) -> None:
+    messages = [b"%d" % i + bytes(size) for i in range(10)]
+    async with started(keeper_url, history=TEN) as (broker, _):
+        begin = (await broker.past("a", None)).position
+        positions = await published(broker, "a", *messages)
+        for i, since in enumerate((begin, *positions)):
+            assert (await everything(broker, "a", since))[0] == messages[i:]
 
 
-async def test_who_has_missed_too_much_does_not_keep_the_others_from_theirs(
-    keeper_url: str,
-) -> None:
-    """All who ask at once are answered from what is read once."""
-    async with started(keeper_url, history=TEN, max_history_size=3_000_000) as (broker, _):
-        positions = await published(broker, "a", *(bytes(800_000) for _ in range(6)))
+async def test_many_small_ones_come_in_parts(keeper_url: str) -> None:
+    async with started(keeper_url, history=History(9000, 60.0)) as (broker, _):
+        begin = (await broker.past("a", None)).position
+        every = [broker.publish("a", b"%d" % i) for i in range(9000)]
+        await asyncio.gather(*every)
+        assert (await broker.past("a", begin)).is_part
+        assert (await everything(broker, "a", begin))[0] == numbered(9000)
+
+
+async def test_who_ask_together_are_each_told_what_is_theirs(keeper_url: str) -> None:
+    """All who ask at once are answered from what is read for them together."""
+    messages = [b"%d" % i + bytes(800_000) for i in range(8)]
+    async with started(keeper_url, history=TEN) as (broker, _):
+        positions = await published(broker, "a", *messages)
         nobody = Position("other", 0)
         asks = [broker.past("a", since) for since in (nobody, *positions)]
         unknown, *pasts = await asyncio.gather(*asks)
         assert not unknown.recovered
-        # Three and what they count besides go into the bound.
-        assert [past.recovered for past in pasts] == [False] * 2 + [True] * 4
-        assert [len(past.messages) for past in pasts] == [0, 0, 3, 2, 1, 0]
+        assert all(past.recovered for past in pasts)
         assert {past.position for past in (unknown, *pasts)} == {positions[-1]}
+        for i, past in enumerate(pasts):
+            found = payloads_of(past)
+            assert found == messages[i + 1 :][: len(found)]
+            assert bool(found) is (i + 1 < len(messages))
 
 
 async def test_what_has_no_history_has_no_past(keeper_url: str) -> None:
