@@ -14,26 +14,34 @@ WANTED = 20_000
 SIZE = 100
 IN_FLIGHT = 512
 WARM_UP = 1.0
+# Seconds until what was published has come, at most, and between two looks.
+PATIENCE, POLL = 10.0, 0.01
 COUNTED = ("published_messages", "gaps")
 
 
 async def publish(link: Link, url: str) -> None:
-    """Publishes as a worker without members does, the next one when one is taken, until told."""
+    """Publishes as a worker without members does, the next one when one is taken, until told.
+
+    In the end it says how many.
+    """
     rooms = Rooms(broker_at(url))
     await rooms.start()
     text = "." * SIZE
     end = asyncio.Event()
+    count = 0
 
     async def go_on() -> None:
+        nonlocal count
         while not end.is_set():
             await rooms.publish("0", text)
+            count += 1
 
     tasks = [asyncio.create_task(go_on()) for _ in range(IN_FLIGHT)]
     link.say("begins")
     await link.hear()
     end.set()
     await asyncio.gather(*tasks)
-    link.say("ends")
+    link.say(count)
     await rooms.stop()
 
 
@@ -85,17 +93,23 @@ def prove(stage: Stage, *, seconds: float) -> list[Finding]:
         time.sleep(seconds)
         spent, came, gaps, *cpu = (b - a for a, b in zip(before, look(), strict=True))
         publishing.tell()
-        publishing.hear()
+        (published,) = publishing.hear()
+        # What the engine has taken is with the worker a moment later; the answer to the member
+        # would overtake it.
+        patience = time.monotonic() + PATIENCE
+        while worker.metrics()["fastws_published_messages_total"] < published:
+            if time.monotonic() > patience:
+                break
+            time.sleep(POLL)
         listening.tell()
         (received,) = listening.hear()
-        delivered = int(worker.metrics()["fastws_deliveries_total"])
     each = {name: one / came * 1e6 for name, one in zip(pids, cpu, strict=True)}
     rate = came / spent
     return [
         Finding(
             f"{SIZE} bytes into one worker", f"{rate:,.0f}/s", f">= {WANTED:,}", rate >= WANTED
         ),
-        Finding("received in all", f"{received:,}", f"{delivered:,}", received == delivered),
+        Finding("received in all", f"{received:,}", f"{published:,}", received == published),
         Finding("gaps", f"{gaps:.0f}", "0", gaps == 0),
         Finding("CPU for one", ", ".join(f"{name} {one:.1f} µs" for name, one in each.items())),
         Finding(
