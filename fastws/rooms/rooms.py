@@ -349,7 +349,8 @@ class Rooms:
                 # Of a process that does not know the codec of these, such as one of a new version.
                 self.counters.foreign += 1
                 self._delivery.tell_gap(group, channel, 1)
-        self._delivery.close(slow)
+        if slow:
+            self._delivery.close(slow)
         self.counters.seconds += perf_counter() - start
 
     def _late(self, room: str, position: Position | None) -> set[Member]:
