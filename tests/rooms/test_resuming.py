@@ -95,6 +95,13 @@ async def say(rooms: Rooms, *numbers: int, room: str = "a") -> None:
         await rooms.publish(room, Said(n))
 
 
+async def visit(rooms: Rooms, client: Client) -> None:
+    """Has a client come into the room for the first time, and go."""
+    member = client.member()
+    await rooms.resume(member, START)
+    member.end()
+
+
 def nothing_is_left(rooms: Rooms) -> bool:
     return not (rooms._rooms or rooms._catching or rooms._ahead or rooms._members)
 
@@ -121,9 +128,7 @@ async def test_who_comes_back_gets_what_it_has_missed_and_then_the_rest() -> Non
 
 async def test_who_had_nothing_yet_can_come_back_too() -> None:
     rooms, client, again = Rooms(history=KEEP), Client(), Client()
-    member = client.member()
-    await rooms.resume(member, START)
-    member.end()
+    await visit(rooms, client)
     assert nothing_is_left(rooms)
     await say(rooms, 1)
     await rooms.resume(again.member(), client.position)
@@ -132,9 +137,7 @@ async def test_who_had_nothing_yet_can_come_back_too() -> None:
 
 async def test_what_is_too_long_ago_is_not_recovered() -> None:
     rooms, client, again = Rooms(history=KEEP), Client(), Client()
-    member = client.member()
-    await rooms.resume(member, START)
-    member.end()
+    await visit(rooms, client)
     await say(rooms, *range(11))
     newest = (await rooms.publish("a", Said(11))).position
     resumed = await rooms.resume(again.member(), client.position)
@@ -157,9 +160,7 @@ async def test_a_position_that_is_none(position: tuple[str, int]) -> None:
 async def test_what_is_published_meanwhile_comes_once_and_behind() -> None:
     broker = Slow()
     rooms, client, again = Rooms(broker, history=KEEP), Client(), Client()
-    member = client.member()
-    await rooms.resume(member, START)
-    member.end()
+    await visit(rooms, client)
     await say(rooms, 1, 2)
     broker.answers.clear()
     task = asyncio.create_task(rooms.resume(again.member(), client.position))
@@ -197,9 +198,7 @@ async def test_what_comes_late_is_not_repeated_and_others_get_it() -> None:
 async def test_more_than_may_wait_is_asked_for_again() -> None:
     broker = Slow()
     rooms, client, again = Rooms(broker, history=KEEP), Client(), Client()
-    member = client.member()
-    await rooms.resume(member, START)
-    member.end()
+    await visit(rooms, client)
     broker.answers.clear()
     late = again.member(limits=Limits(max_outbox_messages=2))
     task = asyncio.create_task(rooms.resume(late, client.position))
@@ -214,9 +213,7 @@ async def test_more_than_may_wait_is_asked_for_again() -> None:
 async def test_what_is_lost_on_the_way_is_told() -> None:
     broker = Slow()
     rooms, client, again = Rooms(broker, history=KEEP), Client(), Client()
-    member = client.member()
-    await rooms.resume(member, START)
-    member.end()
+    await visit(rooms, client)
     broker.answers.clear()
     task = asyncio.create_task(rooms.resume(again.member(), client.position))
     await turns(3)
@@ -232,9 +229,7 @@ async def test_what_is_lost_on_the_way_is_told() -> None:
 
 async def test_who_reads_slowly_sets_the_pace() -> None:
     rooms, client, again = Rooms(history=KEEP), Client(), Client()
-    member = client.member()
-    await rooms.resume(member, START)
-    member.end()
+    await visit(rooms, client)
     await say(rooms, *range(5))
     again.open.clear()
     slow = again.member(limits=Limits(max_outbox_messages=1))
@@ -250,9 +245,7 @@ async def test_who_reads_slowly_sets_the_pace() -> None:
 
 async def test_who_reads_fast_leaves_others_their_turn() -> None:
     rooms, client, again = Rooms(history={"": History(5000, 60)}), Client(), Client()
-    member = client.member()
-    await rooms.resume(member, START)
-    member.end()
+    await visit(rooms, client)
     await say(rooms, *range(5000))
     task = asyncio.create_task(rooms.resume(again.member(), client.position))
     await turns(5)
@@ -287,9 +280,7 @@ async def test_who_is_in_the_room_comes_back_too() -> None:
 async def test_while_it_comes_it_may_leave_but_not_come_again() -> None:
     broker = Slow()
     rooms, client, again = Rooms(broker, history=KEEP), Client(), Client()
-    member = client.member()
-    await rooms.resume(member, START)
-    member.end()
+    await visit(rooms, client)
     await say(rooms, 1, 2)
     broker.answers.clear()
     other = again.member()
