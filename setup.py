@@ -1,10 +1,13 @@
-"""Builds the compiled modules: one for every .pyx. All other metadata is in pyproject.toml."""
+"""Build the compiled modules, one for every .pyx. All other metadata is in pyproject.toml."""
 
 import os
+import shutil
 from pathlib import Path
 
+from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.errors import CCompilerError, PlatformError
 
 WHAT_TO_DO = """
@@ -14,22 +17,43 @@ fastws is compiled on installation and needs a C compiler, Python's headers and 
     macOS            xcode-select --install
 The compiler's own message is above this one."""
 
+HEADERS = sorted(Path("fastws").rglob("*.h"))
+CORES = os.cpu_count() or 1
 
-class BuildExt(build_ext):
-    """`build_ext` that keeps the generated C out of the sources, and says what it lacks."""
 
-    def initialize_options(self) -> None:
-        super().initialize_options()
-        self.cython_c_in_temp = True
+class BuildPy(build_py):
+    """`build_py` into an empty folder: a module that the tree has lost is not in the wheel."""
 
     def run(self) -> None:
+        if not self.editable_mode:
+            shutil.rmtree(self.build_lib, ignore_errors=True)
+        super().run()
+
+
+class BuildExt(build_ext):
+    """`build_ext` on all cores, with a line for each module, and advice where it fails."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or CORES
+
+    def run(self) -> None:
+        # The generated C stays out of the sources, and is made anew only where a .pyx, or a .pxd
+        # that it cimports, has changed.
+        modules = cythonize(
+            self.extensions, build_dir=self.build_temp, nthreads=CORES, quiet=True, force=self.force
+        )
+        for extension, module in zip(self.extensions, modules, strict=True):
+            extension.sources = module.sources
         try:
             super().run()
         except (CCompilerError, PlatformError) as error:
             raise SystemExit(f"{error}\n{WHAT_TO_DO}") from None
 
-
-HEADERS = [path for kind in ("*.pxd", "*.h") for path in Path("fastws").rglob(kind)]
+    def build_extension(self, ext: Extension) -> None:
+        number = 1 + self.extensions.index(ext)
+        print(f"[{number:2}/{len(self.extensions)}] {ext.name}", flush=True)  # noqa: T201
+        super().build_extension(ext)
 
 
 def extension(path: Path) -> Extension:
@@ -46,5 +70,5 @@ def extension(path: Path) -> Extension:
 
 setup(
     ext_modules=[extension(path) for path in sorted(Path("fastws").rglob("*.pyx"))],
-    cmdclass={"build_ext": BuildExt},
+    cmdclass={"build_py": BuildPy, "build_ext": BuildExt},
 )

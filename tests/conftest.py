@@ -1,9 +1,9 @@
-"""Fixtures that any test may use.
+"""Fixtures that any test may use, and the fastws that is tested: the installed one.
 
-Tests that are coroutines run through anyio's plugin (``anyio_mode = "auto"``), twice: on
-uvloop and on asyncio, since the server promises both. It was chosen over pytest-asyncio
-because it needs one fixture for that, and because an exception in a callback of the loop
-(where all of a protocol's code runs) fails the test instead of being logged.
+Tests that are coroutines run through anyio's plugin (``anyio_mode = "auto"``), on uvloop and, where
+`deep` tests are wanted, on asyncio, since the server promises both. It was chosen over
+pytest-asyncio because it needs one fixture for that, and because an exception in a callback of the
+loop (where all of a protocol's code runs) fails the test instead of being logged.
 """
 
 import logging
@@ -18,12 +18,48 @@ from typing import Any
 
 import pytest
 
+ROOT = Path(__file__).parents[1]
+IN_PLACE = "FASTWS_IN_PLACE" in os.environ
+IN_CI = os.environ.get("CI") == "true"
+if not IN_PLACE:
+    # pytest has put the folder of the tests in front, where a checkout has its uncompiled sources.
+    sys.path[:] = [*(path for path in sys.path if Path(path).resolve() != ROOT), str(ROOT)]
+
+import fastws
 from tests.processes import Process, Server
 
-IN_CI = os.environ.get("CI") == "true"
+
+def pytest_configure() -> None:
+    """Refuse to test the sources of a checkout instead of what is installed."""
+    if not IN_PLACE and Path(fastws.__file__).is_relative_to(ROOT):
+        pytest.exit(
+            f"fastws is imported from the checkout, {ROOT}, not from where it is installed: use "
+            "`make test`, or `make quick` for what is compiled in place",
+            returncode=pytest.ExitCode.USAGE_ERROR,
+        )
 
 
-@pytest.fixture(params=["uvloop", "asyncio"])
+def pytest_report_header() -> str:
+    """Return the line that says which fastws is tested."""
+    return f"fastws: {Path(fastws.__file__).parent}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def path_of_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let processes import the tests, from wherever pytest runs, and the same fastws as the tests."""
+    if IN_PLACE:
+        yield
+        return
+    links = tmp_path_factory.mktemp("path")
+    for name in ("tests", "benchmarks", "loadtest"):
+        (links / name).symlink_to(ROOT / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(links), prepend=os.pathsep)
+        patch.setenv("PYTHONSAFEPATH", "1")
+        yield
+
+
+@pytest.fixture(params=["uvloop", pytest.param("asyncio", marks=pytest.mark.deep)])
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """The event loops on which every ``async def test_*`` runs."""
     return "asyncio", {"use_uvloop": request.param == "uvloop"}

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "fastws"
+import fastws
+
+PACKAGE = Path(fastws.__file__).parent
 SOURCES = [path for kind in ("*.py", "*.pyx", "*.pxd", "*.pyi") for path in PACKAGE.rglob(kind)]
 
 BASE = {"closing", "errors", "limits"}

@@ -92,7 +92,7 @@ typedef struct {
 } fastws_utf8;
 
 /* Goes through n bytes; returns 0 at the first byte that no valid text could have there. */
-static int fastws_utf8_feed(fastws_utf8 *state, const uint8_t *bytes, size_t n)
+static inline int fastws_utf8_feed(fastws_utf8 *state, const uint8_t *bytes, size_t n)
 {
     fastws_utf8 at = *state;
     size_t i = 0;

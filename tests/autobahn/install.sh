@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Puts Autobahn's test suite, which runs on CPython 2.7 only, into build/wstest.
+# Puts Autobahn's test suite, which runs on CPython 2.7 only, into a folder: install.sh build/wstest.
 #
 # CPython 2.7 is $PYTHON27, or pyenv's newest, or python2.7 on PATH. Without one there is nothing
-# to install: that is said, and is no error, because Debian 12 no longer has a package for it.
+# to install, because Debian 12 no longer has a package for it: an error with CI=true only.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+wstest=$1
 
 SUITE=autobahntestsuite==25.10.1
 # The last versions that run on CPython 2.7 and work with each other.
@@ -25,28 +25,29 @@ python27() {
 }
 
 wanted="$SUITE $PINS $SPEED"
-if [ -x build/wstest/bin/wstest ] && [ "$(cat build/wstest/pins 2>/dev/null)" = "$wanted" ]; then
+if [ -x $wstest/bin/wstest ] && [ "$(cat $wstest/pins 2>/dev/null)" = "$wanted" ]; then
   exit 0
 fi
 
 python=$(python27)
 if [ -z "$python" ]; then
-  echo "autobahn: skipped: no CPython 2.7 (set PYTHON27 to one)"
-  exit 0
+  echo "autobahn: skipped: no CPython 2.7 (set PYTHON27 to one)" >&2
+  [ "${CI:-}" != true ]
+  exit
 fi
 if ! "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (2, 7))'; then
   echo "autobahn: $python is not CPython 2.7" >&2
   exit 1
 fi
 
-rm -rf build/boot27 build/wstest
-mkdir -p build
+rm -rf "$wstest" "$wstest-boot"
+mkdir -p "$wstest"
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_PYTHON_VERSION_WARNING=1
-"$python" -m pip install --quiet --target build/boot27 virtualenv==20.15.1
-PYTHONPATH=build/boot27 "$python" -m virtualenv --quiet --no-download build/wstest
+"$python" -m pip install --quiet --target "$wstest-boot" virtualenv==20.15.1
+PYTHONPATH="$wstest-boot" "$python" -m virtualenv --quiet --no-download "$wstest"
 # shellcheck disable=SC2086  # the pins are words
-build/wstest/bin/pip install --quiet --only-binary=cryptography,markupsafe,cffi $SUITE $PINS
-build/wstest/bin/pip install --quiet "$SPEED" ||
+$wstest/bin/pip install --quiet --only-binary=cryptography,markupsafe,cffi $SUITE $PINS
+$wstest/bin/pip install --quiet "$SPEED" ||
   echo "autobahn: no wsaccel (no C compiler, or no Python.h of 2.7?): the suite will be slow" >&2
-build/wstest/bin/wstest --help >/dev/null
-echo "$wanted" >build/wstest/pins  # last: a broken installation is not taken for a finished one
+$wstest/bin/wstest --help >/dev/null
+echo "$wanted" >$wstest/pins  # last: a broken installation is not taken for a finished one

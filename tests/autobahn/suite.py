@@ -1,4 +1,4 @@
-"""Autobahn's test suite as it is installed in build/wstest: its cases, its runs, its reports."""
+"""Autobahn's test suite as it is installed in $WSTEST: its cases, its runs, its reports."""
 
 import json
 import os
@@ -14,8 +14,9 @@ import msgspec
 from tests.autobahn.verdict import Result, case_key
 
 AGENT = "fastws"
-BUILD = Path(__file__).resolve().parents[2] / "build"
-PYTHON = BUILD / "wstest" / "bin" / "python"
+# Where install.sh has put the suite; the reports go beside it.
+WSTEST = Path(os.environ.get("WSTEST", "build/wstest")).resolve()
+PYTHON = WSTEST / "bin" / "python"
 SIZE = 517
 # 9: up to 16 MiB; 12 and 13: thousands of compressed messages. They take nearly all the time.
 LONG_GROUPS = frozenset({9, 12, 13})
@@ -57,7 +58,7 @@ def all_cases() -> list[str]:
     """Asks the installed suite for the ids of its cases."""
     command = [str(PYTHON), "-c", _LIST_CASES]
     env = {**os.environ, "LD_PRELOAD": ""}
-    output = subprocess.check_output(command, cwd=BUILD, env=env, text=True)
+    output = subprocess.check_output(command, cwd=WSTEST, env=env, text=True)
     cases = sorted(output.split(), key=case_key)
     if len(cases) != SIZE:
         raise RuntimeError(f"the suite has {len(cases)} cases, not {SIZE}: another version?")

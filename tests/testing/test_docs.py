@@ -31,7 +31,6 @@ def test_the_page_holds_what_it_promises(tmp_path: Path) -> None:
         [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "--color=no"],
         check=False,
         cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
 
 # What is set, and what a test module begins with.
 RUNNERS = {
@@ -130,7 +129,6 @@ def test_fixtures(runner: str, tmp_path: Path) -> None:
         [sys.executable, "-m", "pytest", *argv],
         check=False,
         cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -146,4 +144,4 @@ def test_fixtures(runner: str, tmp_path: Path) -> None:
 
 def test_the_kit_does_without_pytest() -> None:
     code = "import sys, fastws.testing; print('pytest' in sys.modules)"
-    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "False\n"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ from tests.interop.clients import Target
 from tests.interop.clients.javascript import JavaScriptPeer
 
 HERE = Path(__file__).parent
-PACKAGES = HERE.parents[2] / "build/node"
+MODULES = Path(os.environ.get("NODE_PATH", "node_modules"))
 
 
 class NodePeer(JavaScriptPeer):
@@ -39,10 +40,10 @@ class NodePeer(JavaScriptPeer):
 async def connect(target: Target) -> AsyncIterator[NodePeer]:
     """Connects."""
     node = shutil.which("node")
-    if node is None or not (PACKAGES / "node_modules/ws").exists():
-        pytest.skip(f"needs Node, and `ws` in {PACKAGES}: npm install --prefix build/node ws@8")
+    if node is None or not (MODULES / "ws").exists():
+        pytest.skip(f"needs Node, and `ws` in {MODULES} ($NODE_PATH): npm install ws@8")
     process = await asyncio.create_subprocess_exec(
-        node, HERE / "node.mjs", PACKAGES / "-", stdin=PIPE, stdout=PIPE, limit=2**23
+        node, HERE / "node.mjs", MODULES.parent / "-", stdin=PIPE, stdout=PIPE, limit=2**23
     )
     try:
         peer = NodePeer(process)
