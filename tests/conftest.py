@@ -6,6 +6,7 @@ pytest-asyncio because it needs one fixture for that, and because an exception i
 loop (where all of a protocol's code runs) fails the test instead of being logged.
 """
 
+import gc
 import logging
 import os
 import socket
@@ -18,15 +19,11 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-IN_PLACE = "FASTWS_IN_PLACE" in os.environ
-IN_CI = os.environ.get("CI") == "true"
-if not IN_PLACE:
-    # pytest has put the folder of the tests in front, where a checkout has its uncompiled sources.
-    sys.path[:] = [*(path for path in sys.path if Path(path).resolve() != ROOT), str(ROOT)]
-
 import fastws
+from tests import IN_PLACE, ROOT
 from tests.processes import Process, Server
+
+IN_CI = os.environ.get("CI") == "true"
 
 
 def pytest_configure() -> None:
@@ -46,7 +43,7 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def path_of_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let processes import the tests, from wherever pytest runs, and the same fastws as the tests."""
+    """Let processes import the tests from anywhere, and the fastws that is installed."""
     if IN_PLACE:
         yield
         return
@@ -74,6 +71,20 @@ def logging_as_it_was() -> Iterator[None]:
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def no_gc() -> Iterator[None]:
+    """Leave everything to reference counts."""
+    # What is there already, such as ten thousand collected tests, is not looked at any more.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    # pytest keeps log records, and with them the traceback of an app that raises.
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+    gc.enable()
 
 
 @pytest.fixture

@@ -2,10 +2,9 @@
 
 import asyncio
 import gc
-import logging
 import weakref
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -17,17 +16,6 @@ from tests.server.serving import ACCEPT, Receive, Scope, Send, echo, fds, hello,
 
 Act = Callable[[Receive, Send, Any], Awaitable[Any]]
 Behave = Callable[[Peer], Awaitable[None]]
-
-
-@pytest.fixture
-def no_gc() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    # pytest keeps log records, and with them the traceback of an app that raises.
-    logging.disable()
-    yield
-    logging.disable(logging.NOTSET)
-    gc.enable()
 
 
 async def returns(receive: Receive, send: Send, connection: Any) -> None:

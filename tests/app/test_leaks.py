@@ -6,7 +6,7 @@ import logging
 import time
 import weakref
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -30,18 +30,6 @@ Behave = Callable[[Peer], Awaitable[None]]
 
 class Chat(Message):
     content: str
-
-
-@pytest.fixture
-def no_gc() -> Iterator[None]:
-    """Leaves all to reference counts."""
-    gc.collect()
-    gc.disable()
-    # pytest keeps log records, and with them the traceback of a handler that raises.
-    logging.disable()
-    yield
-    logging.disable(logging.NOTSET)
-    gc.enable()
 
 
 async def iterates(ws: Socket) -> None:

@@ -2,9 +2,8 @@
 
 import asyncio
 import gc
-import logging
 import weakref
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
@@ -70,17 +69,6 @@ CASES = [
     # uvicorn's own class waits for ever for one that is silent and does not read.
     if (kind, slow, way) != ("uvicorn", True, is_silent)
 ]
-
-
-@pytest.fixture
-def no_gc() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    # pytest keeps log records, and with them the traceback of an app that raises.
-    logging.disable()
-    yield
-    logging.disable(logging.NOTSET)
-    gc.enable()
 
 
 async def act(member: Member, message: Any) -> None:

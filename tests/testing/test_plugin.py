@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-
 # What is set, and what a test module begins with.
 RUNNERS = {
     "anyio": ("", "pytestmark = pytest.mark.anyio\nfixture = pytest.fixture"),
