@@ -191,7 +191,7 @@ wheel: $(VENV)/.wheel ## build the sdist, and a wheel from it, in dist
 
 .PHONY: dist-check
 dist-check: $(VENV)/.wheel $(VENV)/.test $(VENV)/.dist ## look at sdist and wheel, and use them as users do
-	$(PY) .ci/dist_check.py $(VENV)/dist
+	cd .ci && DIST=$(abspath $(VENV))/dist pytest -c ../pyproject.toml test_dist.py $(ARGS)
 
 .PHONY: clean
 clean: ## remove what was built and installed

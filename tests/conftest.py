@@ -28,7 +28,7 @@ IN_CI = os.environ.get("CI") == "true"
 
 def pytest_configure() -> None:
     """Refuse to test the sources of a checkout instead of what is installed."""
-    if not IN_PLACE and Path(fastws.__file__).is_relative_to(ROOT):
+    if not IN_PLACE and Path(fastws.__file__).parent == ROOT / "fastws":
         pytest.exit(
             f"fastws is imported from the checkout, {ROOT}, not from where it is installed: use "
             "`make test`, or `make quick` for what is compiled in place",
