@@ -151,7 +151,15 @@ async def breaks_a_rule(peer: Peer) -> None:
 
 
 @pytest.mark.usefixtures("no_gc")
-@pytest.mark.parametrize("behave", [says_goodbye, vanishes, leaves_half_a_message, breaks_a_rule])
+@pytest.mark.parametrize(
+    "behave",
+    [
+        says_goodbye,
+        pytest.param(vanishes, marks=pytest.mark.deep),
+        leaves_half_a_message,
+        pytest.param(breaks_a_rule, marks=pytest.mark.deep),
+    ],
+)
 @pytest.mark.parametrize("act", ACTS)
 async def test_a_connection_is_freed(act: Act, behave: Behave) -> None:
     left: list[weakref.ref[Any]] = []
@@ -200,6 +208,7 @@ async def test_a_connection_that_opened_nothing_is_freed(beginning: bytes) -> No
         await until(lambda: not any(ref() for ref in left))
 
 
+@pytest.mark.deep
 async def test_a_thousand_connections_leave_nothing() -> None:
     async with running(echo) as server:
 

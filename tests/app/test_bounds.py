@@ -211,6 +211,7 @@ class Turns:
         self.handle = self.loop.call_soon(self.turn)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("what", ["echo", "nonsense", "joins", "floods the room", "bug"])
 async def test_a_flood_does_not_keep_others_waiting(what: str, run: Run) -> None:
     """Between a message of somebody else and its answer, there are few turns of the loop."""

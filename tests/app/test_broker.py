@@ -145,6 +145,7 @@ async def test_an_engine_that_is_gone(engine: Engine, workers: list[App]) -> Non
         assert await metric(app, "fastws_gaps_total") == 2
 
 
+@pytest.mark.deep
 async def test_workers_of_one_server(engine: Engine, serve: Callable[..., Server]) -> None:
     """Processes of their own; who is in which is chance."""
     server = serve("tests.app.everywhere:app", "--workers", "2", "--broker", engine.url)

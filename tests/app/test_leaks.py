@@ -154,7 +154,13 @@ async def stays_silent(peer: Peer) -> None:
 
 
 @pytest.mark.usefixtures("no_gc")
-@pytest.mark.parametrize("behave", [*BEHAVIOURS, stays_silent])
+@pytest.mark.parametrize(
+    "behave",
+    [
+        says_goodbye,
+        *(pytest.param(way, marks=pytest.mark.deep) for way in (*BEHAVIOURS[1:], stays_silent)),
+    ],
+)
 @pytest.mark.parametrize("act", ACTS)
 async def test_a_websocket_is_freed(act: Act, behave: Behave, run: Run) -> None:
     left: list[weakref.ref[Any]] = []
@@ -281,6 +287,7 @@ async def _refusing(ws: Socket) -> None:
     raise HandshakeError(403, "no")
 
 
+@pytest.mark.deep
 async def test_thousands_of_connections_that_end_in_every_way_leave_nothing(run: Run) -> None:
     crowd = Crowd()
     logging.disable()

@@ -72,6 +72,7 @@ def test_who_waits_behind_another_counts_from_when_it_was_due() -> None:
     assert result.p99 > STALL / 2
 
 
+@pytest.mark.deep
 def test_who_never_reads_ends_and_nobody_waits() -> None:
     with FASTWS_ROOMS.run() as server:
         load = ("fanout", "-c", "4", "-n", "1", "-d", "4", "-s", "65536", "-t", "1.5")

@@ -10,7 +10,7 @@ from benchmarks.cluster.hosts import hosts
 from benchmarks.cluster.stage import Engine, Stage
 from tests.nginx import NGINX
 
-pytestmark = pytest.mark.skipif(NGINX is None, reason="no nginx")
+pytestmark = [pytest.mark.deep, pytest.mark.skipif(NGINX is None, reason="no nginx")]
 
 
 @pytest.fixture(params=["redis", "nats"])

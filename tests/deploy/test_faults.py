@@ -24,7 +24,7 @@ from tests.nginx import NGINX
 from tests.processes import PATIENCE
 from tests.rooms.brokers.engines import ENGINES, Engine, NatsServer, RedisServer
 
-pytestmark = pytest.mark.skipif(NGINX is None, reason="no nginx")
+pytestmark = [pytest.mark.deep, pytest.mark.skipif(NGINX is None, reason="no nginx")]
 
 # Seconds: after that much silence nginx gives a worker up, and it is pinged far more often.
 SILENCE, PING = "4s", "0.5"

@@ -110,6 +110,7 @@ async def test_two_pages_see_each_others_texts_and_their_own_once(serve: Serve) 
         assert "Ada" in await bob.run("document.querySelector('.message').innerText")
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "markup",
     [
@@ -141,6 +142,7 @@ async def test_markup_stays_text_in_messages_names_and_rooms(serve: Serve, marku
             assert await page.run("typeof hacked") == "undefined"
 
 
+@pytest.mark.deep
 async def test_the_browser_itself_refuses_markup(serve: Serve) -> None:
     async with open_page(serve(APP).http()) as page:
         refused = await page.run(
@@ -156,6 +158,7 @@ async def test_the_browser_itself_refuses_markup(serve: Serve) -> None:
         assert blocked == "https://elsewhere.test"
 
 
+@pytest.mark.deep
 async def test_addresses_are_links_and_nothing_else_is(serve: Serve) -> None:
     async with visitors(serve(APP).http(), "Ada") as (ada,):
         await ada.say('see (https://example.com/a?b=c#d), http://"x or javascript:alert(1)')
@@ -196,6 +199,7 @@ async def test_a_killed_server_shows_and_the_page_comes_back_by_itself(serve: Se
         await ada.seen("log", "and here")
 
 
+@pytest.mark.deep
 async def test_a_stopped_server_is_no_fault_of_the_page_either(serve: Serve) -> None:
     server = serve(APP)
     async with visitors(server.http(), "Ada") as (ada,):
@@ -207,6 +211,7 @@ async def test_a_stopped_server_is_no_fault_of_the_page_either(serve: Serve) -> 
         await ada.sees_people("Ada")
 
 
+@pytest.mark.deep
 async def test_a_server_that_restarts_says_when_to_come_back(serve: Serve) -> None:
     server = serve("tests.examples.restarting:app")
     async with open_page(server.http()) as page:
@@ -218,6 +223,7 @@ async def test_a_server_that_restarts_says_when_to_come_back(serve: Serve) -> No
         await page.until(f"{seconds} > 30")
 
 
+@pytest.mark.deep
 async def test_typing_shows_until_the_message_is_there(serve: Serve) -> None:
     async with visitors(serve(APP).http(), "Ada", "Bob", "Cleo") as (ada, bob, cleo):
         await bob.write("hm")
@@ -229,6 +235,7 @@ async def test_typing_shows_until_the_message_is_there(serve: Serve) -> None:
         assert "Bob" not in await ada.run("document.querySelector('#typing').innerText")
 
 
+@pytest.mark.deep
 async def test_who_is_here_is_known(serve: Serve) -> None:
     server = serve(APP)
     async with visitors(server.http(), "Ada") as (ada,):
@@ -247,6 +254,7 @@ async def test_who_is_here_is_known(serve: Serve) -> None:
         await ada.seen("log", "Bob and Ada left")
 
 
+@pytest.mark.deep
 async def test_rooms_are_apart_and_tell_what_is_unread(serve: Serve) -> None:
     async with visitors(serve(APP).http(), "Ada", "Bob") as (ada, bob):
         await ada.join("tea")
@@ -269,6 +277,7 @@ async def test_rooms_are_apart_and_tell_what_is_unread(serve: Serve) -> None:
         assert await ada.run("document.querySelector('#text').value") == "a draft"
 
 
+@pytest.mark.deep
 async def test_a_link_leads_to_a_room_and_a_reload_back(serve: Serve) -> None:
     server = serve(APP)
     async with visitors(server.http("/#gr%C3%BCn"), "Ada") as (ada,):
@@ -286,6 +295,7 @@ async def test_a_link_leads_to_a_room_and_a_reload_back(serve: Serve) -> None:
         assert await ada.run(f"!!{item('grün')}")
 
 
+@pytest.mark.deep
 async def test_what_is_refused_says_so(serve: Serve) -> None:
     async with visitors(serve(APP).http(), "Ada", "Bob") as (ada, bob):
         await ada.write("x")
@@ -326,6 +336,7 @@ async def test_a_phone_has_room_for_everything(serve: Serve) -> None:
             )
 
 
+@pytest.mark.deep
 async def test_ten_thousand_messages_are_kept_and_few_of_them_shown(serve: Serve) -> None:
     server = serve(APP)
     async with visitors(server.http(), "Ada") as (ada,):
@@ -358,12 +369,14 @@ async def test_ten_thousand_messages_are_kept_and_few_of_them_shown(serve: Serve
             assert await ada.run(count) <= 300
 
 
+@pytest.mark.deep
 async def test_a_page_below_a_path_finds_its_server(serve: Serve) -> None:
     server = serve("tests.examples.mounted:app")
     async with visitors(server.http("/below/"), "Ada") as (ada,):
         await ada.sees_people("Ada")
 
 
+@pytest.mark.deep
 async def test_a_page_that_came_with_tls_connects_with_it(serve: Serve, tmp_path: Path) -> None:
     certificate = trustme.CA().issue_cert("127.0.0.1")
     certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "cert.pem")

@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.browser import browser
-from tests.interop.serving import KINDS, Served, Servers
+from tests.interop.serving import Served, Servers
 from tests.processes import PATIENCE
 
 Open = Callable[..., AbstractAsyncContextManager[ClientConnection]]
@@ -35,7 +35,7 @@ def _browser(servers: Servers) -> Iterator[None]:
     browser.end()
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=["fastws", pytest.param("uvicorn", marks=pytest.mark.deep)])
 def kind(request: pytest.FixtureRequest) -> str:
     """Which server: ours, or the control."""
     return str(request.param)

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.parametrize("anyio_backend", ["uvloop"], indirect=True)
 APP = "fastws.examples.echo:app"
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("control", [False, True], ids=["fastws", "uvicorn"])
 async def test_what_is_typed_comes_back(serve: Callable[..., Server], control: bool) -> None:
     server = serve(APP, uvicorn=control)

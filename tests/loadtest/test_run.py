@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.processes import Process, Server
 
 Spawn = Callable[..., Process]
@@ -21,6 +23,7 @@ def run(spawn: Spawn, *arguments: str, directory: Path) -> tuple[int, str]:
     return process.wait(), process.output
 
 
+@pytest.mark.deep
 def test_all_users_for_five_seconds(spawn: Spawn, tmp_path: Path) -> None:
     options = ("--users", "36", "--spawn-rate", "36", "--run-time", "5s", *PATIENT)
     code, output = run(spawn, *options, *USERS, directory=tmp_path)
@@ -43,6 +46,7 @@ def test_any_echo_by_its_url_and_a_budget_that_is_broken(
     assert re.search(r"^echo: p99 is \d+ ms, above -1 ms$", output, re.MULTILINE)
 
 
+@pytest.mark.deep
 def test_nobody_is_there(spawn: Spawn, free_port: int, tmp_path: Path) -> None:
     url = ("--url", f"ws://127.0.0.1:{free_port}/", "--users", "1", "--run-time", "3s")
     code, output = run(spawn, *url, "Echo", directory=tmp_path)
@@ -50,6 +54,7 @@ def test_nobody_is_there(spawn: Spawn, free_port: int, tmp_path: Path) -> None:
     assert re.search(r"^connect: (\d) of \1 failed", output, re.MULTILINE)
 
 
+@pytest.mark.deep
 def test_a_shape_and_several_processes(spawn: Spawn, tmp_path: Path) -> None:
     options = ("--shape", "spike", "--users", "20", "--run-time", "2s", "--processes", "2")
     code, output = run(spawn, *options, *PATIENT, "Echo", directory=tmp_path)

@@ -59,6 +59,7 @@ def test_what_is_left_is_told() -> None:
         assert server.log.read_text() == ""
 
 
+@pytest.mark.deep
 def test_from_one_end_to_the_other(spawn: Callable[..., Process]) -> None:
     process = spawn(sys.executable, "-m", "loadtest.soak", "--minutes", "0.15", "--users", "40")
     process.wait()

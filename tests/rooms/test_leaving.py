@@ -62,7 +62,9 @@ WAYS: list[Way] = [
     is_silent,
 ]
 CASES = [
-    (kind, slow, way)
+    pytest.param(
+        kind, slow, way, marks=() if (kind, way) == ("fastws", resets) else pytest.mark.deep
+    )
     for kind in ("fastws", "hidden", "uvicorn")
     for slow in (False, True)
     for way in WAYS

@@ -246,6 +246,7 @@ async def test_own_messages_end_with_the_connection(kind: str) -> None:
         assert app.rooms.names() == []
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("way", ["reset", "close", "kick"])
 async def test_a_slow_member_can_end_in_any_way(kind: str, way: str) -> None:
     async with slow(kind) as (app, peer, member):

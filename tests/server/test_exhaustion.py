@@ -95,6 +95,7 @@ async def begin_handshakes(address: Address, count: int) -> list[Peer]:
     return peers
 
 
+@pytest.mark.deep
 @ONE_LOOP
 @pytest.mark.usefixtures("many_fds")
 async def test_five_thousand_half_handshakes(serve: Callable[..., Server]) -> None:
@@ -113,6 +114,7 @@ async def test_five_thousand_half_handshakes(serve: Callable[..., Server]) -> No
     await until(lambda: open_files(server) == before)
 
 
+@pytest.mark.deep
 @ONE_LOOP
 @pytest.mark.usefixtures("many_fds")
 async def test_five_thousand_half_handshakes_end(serve: Callable[..., Server]) -> None:

@@ -75,6 +75,7 @@ async def pour(peer: Peer, block: bytes, times: int) -> None:
         await asyncio.sleep(0)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(("opcode", "payload"), [(PING, b""), (PING, b"x" * 125), (PONG, b"x")])
 async def test_a_million_controls_of_a_peer_that_never_reads(
     opcode: int, payload: bytes, serve: Serve
@@ -88,6 +89,7 @@ async def test_a_million_controls_of_a_peer_that_never_reads(
         await pour(peer, frame(opcode, payload) * 10_000, 100)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("opcode", [PING, PONG])
 async def test_a_million_control_frames_are_over_the_rate(opcode: int, serve: Serve) -> None:
     server = serve(APP)
@@ -99,6 +101,7 @@ async def test_a_million_control_frames_are_over_the_rate(opcode: int, serve: Se
         assert (await peer.ended())[0] == 1008
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("payload", [b"", b"x"])
 async def test_a_million_tiny_fragments(payload: bytes, serve: Serve) -> None:
     """Memory is for what they say, not for how many they are."""

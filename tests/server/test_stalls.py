@@ -63,6 +63,7 @@ PEERS = [
 ]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("over", [Peer, TlsPeer])
 @pytest.mark.parametrize("behave", PEERS)
 async def test_a_peer_that_does_not_let_go_is_gone_at_close_timeout(

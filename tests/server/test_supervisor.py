@@ -117,6 +117,7 @@ async def test_each_worker_has_a_unix_socket_of_its_own(crew: Callable[..., Crew
     assert not any(map(is_there, workers.paths))
 
 
+@pytest.mark.deep
 async def test_workers_share_a_unix_socket_without_a_number(
     serve: Callable[..., Server], socket_path: Path
 ) -> None:
@@ -124,6 +125,7 @@ async def test_workers_share_a_unix_socket_without_a_number(
     await pid_at(str(socket_path))
 
 
+@pytest.mark.deep
 async def test_the_kernel_spreads_connections_over_the_sockets_of_a_port(
     serve: Callable[..., Server],
 ) -> None:
@@ -159,6 +161,7 @@ async def test_sighup_replaces_all_and_refuses_nobody(crew: Callable[..., Crew])
     assert set(second) <= {before[1], after[1]}
 
 
+@pytest.mark.deep
 async def test_a_hangup_of_a_terminal_goes_to_all(crew: Callable[..., Crew]) -> None:
     workers = crew()
     before = await workers.pids()
@@ -168,6 +171,7 @@ async def test_a_hangup_of_a_terminal_goes_to_all(crew: Callable[..., Crew]) -> 
     assert not set(before) & set(await workers.pids())
 
 
+@pytest.mark.deep
 async def test_what_does_not_start_replaces_nobody(crew: Callable[..., Crew]) -> None:
     workers = crew()
     before = await workers.pids()
@@ -196,6 +200,7 @@ async def test_a_killed_worker_has_a_successor_who_has_its_backlog(
     assert await pid_at(workers.paths[1]) == before[1]
 
 
+@pytest.mark.deep
 async def test_one_that_dies_again_and_again_waits_longer_each_time(
     crew: Callable[..., Crew],
 ) -> None:
@@ -205,6 +210,7 @@ async def test_one_that_dies_again_and_again_waits_longer_each_time(
         await workers.says(rf"worker 2 .* has died \(exit code -9\), .* in {pause} s")
 
 
+@pytest.mark.deep
 async def test_one_that_cannot_start_again_is_tried_again(crew: Callable[..., Crew]) -> None:
     workers = crew()
     before = await workers.pids()
@@ -216,6 +222,7 @@ async def test_one_that_cannot_start_again_is_tried_again(crew: Callable[..., Cr
     assert await pid_at(workers.paths[1]) == before[1]
 
 
+@pytest.mark.deep
 async def test_who_cannot_be_started_for_want_of_descriptors_ends_nobody(
     crew: Callable[..., Crew],
 ) -> None:
@@ -235,6 +242,7 @@ async def test_who_cannot_be_started_for_want_of_descriptors_ends_nobody(
     assert not set(before) & set(await workers.pids())
 
 
+@pytest.mark.deep
 async def test_one_that_stands_still_is_replaced(crew: Callable[..., Crew]) -> None:
     workers = crew("--timeout-worker-healthcheck", "3")
     before = await workers.pids()
@@ -243,6 +251,7 @@ async def test_one_that_stands_still_is_replaced(crew: Callable[..., Crew]) -> N
     assert await pid_at(workers.paths[0]) != before[0]
 
 
+@pytest.mark.deep
 async def test_nothing_starts_if_a_worker_does_not(
     spawn: Start, socket_path: Path, tmp_path: Path
 ) -> None:
@@ -274,6 +283,7 @@ async def test_both_drain(crew: Callable[..., Crew]) -> None:
     assert "Traceback" not in workers.process.output
 
 
+@pytest.mark.deep
 async def test_nobody_waits_for_a_worker_that_has_gone(crew: Callable[..., Crew]) -> None:
     workers = crew()
     async with connected(workers.paths[1]) as last:
@@ -286,6 +296,7 @@ async def test_nobody_waits_for_a_worker_that_has_gone(crew: Callable[..., Crew]
     assert await workers.end() == 0
 
 
+@pytest.mark.deep
 async def test_an_interrupt_from_a_terminal_goes_to_all(crew: Callable[..., Crew]) -> None:
     workers = crew()
     async with connected(workers.paths[0]) as one, connected(workers.paths[1]) as other:
@@ -309,6 +320,7 @@ async def test_a_second_signal_ends_all_at_once(crew: Callable[..., Crew]) -> No
             assert await peer.gone() == b""
 
 
+@pytest.mark.deep
 async def test_the_end_does_not_wait_for_a_reload(crew: Callable[..., Crew]) -> None:
     workers = crew("--close-timeout", "600")
     before = await workers.pids()

@@ -34,6 +34,7 @@ def fragments(payload: bytes, size: int, *, rsv: int = 0) -> bytes:
 # T1: the inflated size.
 
 
+@pytest.mark.deep
 def test_a_gibibyte_in_one_frame() -> None:
     """T1: a 1 MiB frame that inflates to 1 GiB costs no more than twice the limit."""
     found = cost(frame(BINARY, zeros(1024 * MIB), rsv=RSV1), deflate=True)
@@ -41,6 +42,7 @@ def test_a_gibibyte_in_one_frame() -> None:
     assert found.size <= 2 * LIMIT + CONSTANT
 
 
+@pytest.mark.deep
 def test_a_gibibyte_in_1000_fragments() -> None:
     """T1."""
     payload = zeros(1024 * MIB)

@@ -17,6 +17,7 @@ from tests.wire.reference import BINARY, CONTINUATION, PING, RSV1, TEXT, Deflate
 RUNS = 10_000
 
 
+@pytest.mark.deep
 def test_nothing_is_left_behind() -> None:
     """D: after 10,000 runs of each scenario there is what there was before them.
 

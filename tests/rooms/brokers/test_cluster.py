@@ -19,6 +19,8 @@ from tests.rooms.brokers.engines import RedisServer
 from tests.rooms.brokers.told import Told, made, started
 from tests.server.serving import until
 
+pytestmark = pytest.mark.deep
+
 KEPT = History(5, 60)
 SLOTS = [(0, 5460), (5461, 10922), (10923, 16383)]
 

@@ -245,6 +245,7 @@ async def taken(broker: Broker, payload: bytes, name: str) -> Receipt:
             await nap()
 
 
+@pytest.mark.deep
 async def test_replicas_go_on_when_their_leader_is_gone(ends: ExitStack) -> None:
     servers = cluster(ends)
     some, *_ = servers.values()

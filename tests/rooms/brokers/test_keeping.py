@@ -57,6 +57,7 @@ async def test_killed_and_restarted_without_its_data(keeper: Engine, ends: ExitS
         await goes_on(broker)
 
 
+@pytest.mark.deep
 async def test_paused(keeper: Engine) -> None:
     async with started(keeper.url, "a", history=TEN, broker_timeout=TIMEOUT) as (broker, _):
         position = await publish(broker, b"0")

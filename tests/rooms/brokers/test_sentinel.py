@@ -19,6 +19,8 @@ from tests.rooms.brokers.engines import RedisServer
 from tests.rooms.brokers.told import Told, started
 from tests.server.serving import until
 
+pytestmark = pytest.mark.deep
+
 CONFIGURATION = """
 port {port}
 requirepass watch

@@ -20,6 +20,8 @@ from tests.rooms.brokers.engines import Engine
 from tests.rooms.presence.workers import Visitor, workers
 from tests.server.serving import until
 
+pytestmark = pytest.mark.deep
+
 LEASE = 3.0  # of processes that others on the machine may slow down
 ONE_LOOP = pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
 

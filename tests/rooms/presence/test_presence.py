@@ -218,6 +218,7 @@ async def test_nothing_is_kept_of_rooms_that_all_have_left(url: str) -> None:
         assert all(worker.rooms.presence_known == 0 for worker in some)
 
 
+@pytest.mark.deep
 async def test_a_thousand_members(url: str) -> None:
     """More than goes in one message; a worker that comes later has all with its first answer."""
     data = {"about": "x" * 900}
