@@ -57,7 +57,7 @@ def serve(app: str = APP, *options: str, core: int | None = None) -> Iterator[Se
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     # At level info there would be a line for each connection.
-    argv = [sys.executable, "-m", "fastws.cli", "run", app, "--port", str(port)]
+    argv = [sys.executable, "-m", "fastws", "run", app, "--port", str(port)]
     argv += ["--log-level", "warning", *options]
     with log.open("wb") as output:
         process = subprocess.Popen(

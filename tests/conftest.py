@@ -125,7 +125,7 @@ def serve() -> Iterator[Callable[..., Server]]:
     with ExitStack() as ends:
 
         def start(app: str, *options: str, uvicorn: bool = False, **process: Any) -> Server:
-            command = ["uvicorn"] if uvicorn else ["fastws.cli", "run"]
+            command = ["uvicorn"] if uvicorn else ["fastws", "run"]
             argv = [sys.executable, "-m", *command, app, "--port", "0", *options]
             server = Server(*argv, **process)
             ends.callback(server.kill)

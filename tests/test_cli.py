@@ -40,7 +40,7 @@ def run(spawn: Callable[..., Process]) -> Run:
     """Runs `fastws run`, which is expected to come to nothing."""
 
     def start(*options: str, **process: Any) -> Process:
-        return spawn(sys.executable, "-m", "fastws.cli", "run", *options, **process)
+        return spawn(sys.executable, "-m", "fastws", "run", *options, **process)
 
     return start
 

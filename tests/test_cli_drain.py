@@ -18,7 +18,7 @@ pytestmark = pytest.mark.parametrize("anyio_backend", ["uvloop"], indirect=True)
 @pytest.fixture
 def drain(spawn: Callable[..., Process]) -> Callable[..., Process]:
     def start(*options: str) -> Process:
-        return spawn(sys.executable, "-m", "fastws.cli", "drain", *options)
+        return spawn(sys.executable, "-m", "fastws", "drain", *options)
 
     return start
 

@@ -118,7 +118,7 @@ def test_what_nginx_says_of_itself(
 
 def test_this_machine(serve: Callable[..., Server], spawn: Callable[..., Process]) -> None:
     serve("fastws.examples.echo:app")
-    command = (sys.executable, "-m", "fastws.cli", "check-deploy")
+    command = (sys.executable, "-m", "fastws", "check-deploy")
     process = spawn(*command, "--connections", "1")
     assert process.wait() == 0
     assert re.search(r"open files [\d,]+, \d+ of fastws", process.output)
@@ -131,7 +131,7 @@ def test_this_machine(serve: Callable[..., Server], spawn: Callable[..., Process
 
 def test_a_limit_that_is_none(spawn: Callable[..., Process]) -> None:
     process = spawn(
-        sys.executable, "-m", "fastws.cli", "check-deploy", env={"FASTWS_MAX_CONNECTIONS": "x"}
+        sys.executable, "-m", "fastws", "check-deploy", env={"FASTWS_MAX_CONNECTIONS": "x"}
     )
     assert process.wait() == 1
     assert "FASTWS_MAX_CONNECTIONS" in process.output

@@ -16,17 +16,19 @@ BASE = {"closing", "errors", "limits"}
 ARROWS = {
     "closing": BASE,
     "errors": BASE,
+    "extras": BASE,
     "limits": BASE,
     "wire": BASE,
     "aio": BASE | {"wire"},
     "server": BASE | {"wire", "aio"},
     "client": BASE | {"wire", "aio"},
     # They reach the server through scope["extensions"]["fastws"], and so run on any server.
-    "rooms": BASE,
-    "app": BASE | {"rooms"},
+    "rooms": BASE | {"extras"},
+    "app": BASE | {"extras", "rooms"},
     "testing": BASE | {"wire", "server", "client", "rooms", "app"},
     "deployment": BASE,
-    "cli": BASE | {"server", "rooms", "deployment"},
+    "cli": BASE | {"__init__", "extras", "server", "rooms", "deployment"},
+    "__main__": {"cli"},
     "__init__": BASE | {"wire", "client", "rooms", "app"},
     # The package's own name is what users import, so the examples may, and nothing below.
     "examples": {"__init__", "app"},

@@ -197,7 +197,7 @@ def supervising(
 
 
 def _command(host: Host, app: str, url: str, *options: str) -> list[str]:
-    command = [*host.within, sys.executable, "-m", "fastws.cli", "run", app, "--broker", url]
+    command = [*host.within, sys.executable, "-m", "fastws", "run", app, "--broker", url]
     return [*command, "--forwarded-allow-ips", "*", "--no-access-log", *options]
 
 

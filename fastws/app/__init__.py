@@ -8,7 +8,7 @@
 - `query`, `headers`, `origin`, `admission`: what is looked at before the accept
 - `auth`, `bearer`, `keys`: JSON Web Tokens
 - `http`, `routes`: pages, paths
-- `metrics`: what has happened, for Prometheus; `counters`: what counts it
+- `metrics`: what has happened; `counters` count it, `prometheus` names the numbers
 - `portable`: what our server's extension offers, over plain ASGI
 """
 

@@ -5,10 +5,9 @@ them begin the next.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
-
-import orjson
 
 Header = tuple[bytes, bytes]
 
@@ -32,6 +31,14 @@ def checked_headers(headers: Iterable[Header]) -> list[Header]:
     return checked
 
 
+@cache
+def json_writer() -> Callable[[Any], bytes]:
+    """Return `orjson.dumps`; the first call loads orjson, for which many apps have no use."""
+    from orjson import dumps
+
+    return dumps
+
+
 def denial(
     status: int, reason: str, headers: Iterable[Header], fields: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
@@ -43,7 +50,7 @@ def denial(
     """
     if not 200 <= status < 600:
         raise ValueError(f"{status} is no HTTP status to refuse with")
-    body = orjson.dumps({"status": status, "detail": reason, **fields})
+    body = json_writer()({"status": status, "detail": reason, **fields})
     own = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     start = {
         "type": "websocket.http.response.start",

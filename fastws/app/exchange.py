@@ -7,9 +7,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any, Generic, NoReturn, TypeVar
 
-import orjson
-
-from fastws.app.answer import check_code, shortened
+from fastws.app.answer import check_code, json_writer, shortened
 from fastws.app.bucket import Bucket
 from fastws.app.counters import CountedEvents, Counters, size_of
 from fastws.app.events import EVENTS, Close, SocketEvent
@@ -231,7 +229,7 @@ class Exchange(Handshake, Generic[M]):
             Disconnected: the connection is over.
             TypeError: orjson cannot write it.
         """
-        await self.send(orjson.dumps(value).decode())
+        await self.send(json_writer()(value).decode())
 
     async def ping(self) -> float:
         """Sends a ping; gives the seconds until the pong.

@@ -21,15 +21,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-try:
-    import jwt
-    from jwt.algorithms import has_crypto
-except ModuleNotFoundError:
-    has_crypto = False
-if not has_crypto:
-    raise ModuleNotFoundError(
-        "tokens need PyJWT and cryptography: pip install 'fastws-asgi[jwt]'", name="jwt"
-    )
+from fastws.extras import need
+
+need("jwt", "fastws.app.auth")
+
+# Where cryptography is broken, PyJWT would do without it, and know no public keys.
+import cryptography.exceptions  # noqa: E402, F401
+import jwt  # noqa: E402
 
 logger = logging.getLogger(__name__)
 

@@ -1,35 +1,37 @@
-"""The command line.
+"""The command line: `fastws`, or `python -m fastws`.
 
 - `run`: `fastws run MODULE:APP`, uvicorn with our protocol classes, our defaults and our limits
 - `drain`: `fastws drain PID`, the end of one, waited for
+- `deploy`: `fastws check-deploy`, which limit of the machine stops connections first
 - `options`: what the commands take, and where the limits come from
+- `version`: `fastws --version`
 
-`fastws check-deploy` says which limit of the machine stops connections first.
+Each command imports only what it needs.
 """
 
-import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
-from fastws.cli.drain import drain
-from fastws.cli.options import limits, parser
-from fastws.cli.run import run
-from fastws.deployment import bounds, report
+from fastws.cli.failing import fail
+from fastws.cli.options import parser
+from fastws.extras import MissingPackage
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command line."""
+    """Run the command line."""
     options = vars(parser().parse_args(argv))
-    match options.pop("command"):
-        case "run":
-            run(options)
-        case "drain":
-            drain(options["pid"], options.get("timeout"))
-        case "check-deploy":
-            _check_deploy(options.get("connections", 0))
+    try:
+        match options.pop("command"):
+            case "run":
+                from fastws.cli.run import run
 
+                run(options)
+            case "drain":
+                from fastws.cli.drain import drain
 
-def _check_deploy(connections: int) -> NoReturn:
-    found = sorted(bounds(limits()))
-    sys.stdout.write(report(found))
-    sys.exit(int(found[0].connections < connections))
+                drain(options["pid"], options.get("timeout"))
+            case "check-deploy":
+                from fastws.cli.deploy import check_deploy
+
+                check_deploy(options.get("connections", 0))
+    except MissingPackage as missing:
+        fail(str(missing))

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -109,9 +109,25 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
+class _Version(argparse.Action):
+    """Print the versions and exit; they are looked up only when somebody asks."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from fastws.cli.version import versions
+
+        parser.exit(message=f"{versions()}\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """Makes what reads the command line."""
     whole = argparse.ArgumentParser("fastws", description="A compiled WebSocket server for ASGI.")
+    whole.add_argument(
+        "--version",
+        action=_Version,
+        nargs=0,
+        default=argparse.SUPPRESS,
+        help="print the versions of fastws, Python and uvicorn",
+    )
     commands = whole.add_subparsers(dest="command", required=True)
     run = commands.add_parser(
         "run",

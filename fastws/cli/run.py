@@ -13,6 +13,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from fastws.cli.failing import fail
 from fastws.cli.options import limit_names, limits, variable
+from fastws.extras import need
 
 
 def run(options: dict[str, Any]) -> None:
@@ -29,7 +30,8 @@ def run(options: dict[str, Any]) -> None:
     os.environ.update({variable(name): text for name, text in given.items()})
     if "broker" in options:
         os.environ["FASTWS_BROKER"] = options.pop("broker")
-    _check_broker_url(os.environ.get("FASTWS_BROKER", "memory://"))
+    if "FASTWS_BROKER" in os.environ:
+        _check_broker_url(os.environ["FASTWS_BROKER"])
     limits()
     # With --reload an app that cannot be imported is what the next change may mend.
     if "reload" in options:
@@ -74,10 +76,9 @@ def _serve(options: dict[str, Any]) -> None:
 
 
 def _load_env_file(path: str) -> None:
-    try:
-        from dotenv import load_dotenv
-    except ModuleNotFoundError:
-        fail("--env-file needs another package: pip install python-dotenv")
+    need("env-file", "--env-file")
+    from dotenv import load_dotenv
+
     if not load_dotenv(path):
         fail(f"--env-file: nothing to read in {path}")
 
@@ -103,7 +104,7 @@ def _check_app(target: str) -> Any:
 
 
 def _check_broker_url(url: str) -> None:
-    """Finds out that a URL means nothing, or needs another package, before the app does."""
+    """Find out that a URL means nothing, or that a package is missing, before the app does."""
     from fastws.rooms.brokers import broker_at
 
     try:

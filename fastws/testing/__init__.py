@@ -6,7 +6,7 @@
 - `server`: `serve`, a real server in the event loop of the test
 - `peer`, `frames`: `Peer`, a client on a socket that may do what no client should
 - `plugin`: fixtures for pytest, which nothing else here needs
-- `call`, `websocket`, `scopes`, `waiting`: what they are made of
+- `call`, `websocket`, `scopes`, `waiting`, `stack`: what they are made of
 
 docs/testing.md shows how they go together.
 """

@@ -4,9 +4,9 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from types import FrameType
 from typing import Any, NoReturn
 
+from fastws.testing.stack import innermost
 from fastws.testing.waiting import patience
 
 Scope = dict[str, Any]
@@ -168,21 +168,11 @@ class Call(ABC):
             await asyncio.wait([self._task])
 
     def whereabouts(self) -> str:
-        """Tells the line at which the app waits."""
-        frame = _innermost(self._task.get_coro())
-        if self.over or frame is None:
+        """Say at which line of the user's the app waits, or of the framework's if it has none."""
+        if self.over:
             return "the app has ended"
+        frame = innermost(self._task.get_coro())
+        if frame is None:
+            return "the app waits"
         code = frame.f_code
         return f"the app waits at {code.co_filename}:{frame.f_lineno}, in {code.co_qualname}"
-
-
-def _innermost(coroutine: Any) -> FrameType | None:
-    """Finds the frame nearest to what a task waits for that is neither asyncio's nor ours."""
-    found = None
-    while coroutine is not None:
-        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
-        module = "" if frame is None else frame.f_globals.get("__name__", "")
-        if frame is not None and not module.startswith(("asyncio.", "fastws.testing.")):
-            found = frame
-        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
-    return found

@@ -2,8 +2,6 @@
 
 import ast
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -87,23 +85,6 @@ def test_a_short_rsa_key() -> None:
 def test_options_that_would_check_nothing(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"empty|struct|finite"):
         JWT(SECRET, algorithms=["HS256"], **options)
-
-
-def without(*modules: str) -> str:
-    """Gives what an import says in a Python that lacks some modules."""
-    lines = [f"import sys; sys.modules[{name!r}] = None" for name in modules]
-    program = "\n".join([*lines, "import fastws.app.auth"])
-    argv = [sys.executable, "-c", program]
-    ran = subprocess.run(argv, capture_output=True, text=True, check=False)
-    return ran.stderr.splitlines()[-1] if ran.returncode else ""
-
-
-@pytest.mark.parametrize("module", ["jwt", "cryptography"])
-def test_without_pyjwt_the_import_says_what_to_install(module: str) -> None:
-    assert without(module) == (
-        "ModuleNotFoundError: tokens need PyJWT and cryptography: pip install 'fastws-asgi[jwt]'"
-    )
-    assert without() == ""
 
 
 def compared(source: str) -> set[str]:

@@ -18,7 +18,7 @@ from tests.server.peer import close, connected, text
 
 APP = "tests.app.everywhere:app"
 COMMANDS = {
-    "fastws": f"fastws.cli run {APP} --port {{}}",
+    "fastws": f"fastws run {APP} --port {{}}",
     "uvicorn": f"uvicorn {APP} --port {{}}",
     "hypercorn": f"hypercorn {APP} --bind 127.0.0.1:{{}}",
     "granian": f"granian {APP} --interface asgi --port {{}}",

@@ -87,7 +87,7 @@ def directory(socket_path: Path) -> Path:
 @contextmanager
 def deployed(directory: Path, spawn: Callable[..., Process]) -> Iterator[Site]:
     (directory / "shop.py").write_text(APP)
-    command = [sys.executable, "-m", "fastws.cli", "run", "shop:app", "--app-dir", str(directory)]
+    command = [sys.executable, "-m", "fastws", "run", "shop:app", "--app-dir", str(directory)]
     command += ["--forwarded-allow-ips", "*", "--drain-window", "0.1", "--close-timeout", "0.5"]
     workers = [spawn(*command, "--uds", str(directory / f"{i}.sock")) for i in (1, 2)]
     for worker in workers:

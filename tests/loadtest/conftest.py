@@ -21,7 +21,7 @@ Play = Callable[[Script], str]
 @pytest.fixture(scope="package")
 def server() -> Iterator[Server]:
     """Our server with `tests.client.app`, for all tests of this folder."""
-    server = Server(sys.executable, "-m", "fastws.cli", "run", "tests.client.app:app", "--port=0")
+    server = Server(sys.executable, "-m", "fastws", "run", "tests.client.app:app", "--port=0")
     yield server
     server.kill()
 

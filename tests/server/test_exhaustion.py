@@ -279,7 +279,7 @@ async def test_without_memory(loop: str, serve: Callable[..., Server]) -> None:
 
 @ONE_LOOP
 async def test_without_room_for_its_log(spawn: Callable[..., Process], free_port: int) -> None:
-    command = f"{sys.executable} -m fastws.cli run tests.server.apps:app --port {free_port}"
+    command = f"{sys.executable} -m fastws run tests.server.apps:app --port {free_port}"
     spawn("sh", "-c", f"exec {command} >/dev/full 2>&1")
     address = ("127.0.0.1", free_port)
     await until_served(address)

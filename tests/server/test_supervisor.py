@@ -256,7 +256,7 @@ async def test_nothing_starts_if_a_worker_does_not(
     spawn: Start, socket_path: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "obstacle").touch()
-    command = ["-m", "fastws.cli", "run", APP, "--workers", "2", "--uds", str(socket_path)]
+    command = ["-m", "fastws", "run", APP, "--workers", "2", "--uds", str(socket_path)]
     process = spawn(sys.executable, *command, env={"OBSTACLE": str(tmp_path / "obstacle")})
     assert await asyncio.to_thread(process.wait) == 3
     assert "did not start, so nothing does" in process.output

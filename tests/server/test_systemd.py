@@ -58,7 +58,7 @@ def manager(socket_path: Path) -> Iterator[Manager]:
 async def test_it_hears_of_start_and_end(
     spawn: Callable[..., Process], manager: Manager, socket_path: Path, workers: str
 ) -> None:
-    command = ["-m", "fastws.cli", "run", APP, "--port", "0", "--workers", workers]
+    command = ["-m", "fastws", "run", APP, "--port", "0", "--workers", workers]
     process = spawn(sys.executable, *command, env={"NOTIFY_SOCKET": str(socket_path)})
     assert (await asyncio.to_thread(manager.hears))[0] == "READY=1"
     if workers == "2":
@@ -79,7 +79,7 @@ async def test_it_hears_of_start_and_end(
 def test_signs_of_life(
     spawn: Callable[..., Process], manager: Manager, socket_path: Path, workers: str
 ) -> None:
-    command = ["-m", "fastws.cli", "run", APP, "--port", "0", "--workers", workers]
+    command = ["-m", "fastws", "run", APP, "--port", "0", "--workers", workers]
     env = {"NOTIFY_SOCKET": str(socket_path), "WATCHDOG_USEC": "300000"}
     process = spawn(sys.executable, *command, env=env)
     assert manager.hears()[0] == "READY=1"
@@ -135,7 +135,7 @@ def activate(spawn: Callable[..., Process], socket_path: Path) -> Iterator[Calla
                 sock.listen()
                 sock.set_inheritable(True)
                 fds.append(str(sock.fileno()))
-            command = ["-m", "fastws.cli", "run", APP, *options]
+            command = ["-m", "fastws", "run", APP, *options]
             return spawn(
                 sys.executable, "-c", ACTIVATE, str(count), *fds, *command, pass_fds=map(int, fds)
             )

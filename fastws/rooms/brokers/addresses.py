@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from fastws.extras import need
 from fastws.limits import Limits
 from fastws.rooms.brokers.base import Broker
 from fastws.rooms.brokers.engine import Engine
@@ -26,7 +27,8 @@ def broker_at(url: str, limits: Limits | None = None) -> Broker:
         limits: `broker_timeout`, `max_broker_queue` and `max_history_size` count.
 
     Raises:
-        ValueError: it stands for none, or the package for it is not installed.
+        ValueError: the URL stands for no broker.
+        MissingPackage: the package that the broker needs is not installed.
     """
     scheme = urlsplit(url).scheme
     if scheme == "memory":
@@ -42,32 +44,25 @@ def broker_at(url: str, limits: Limits | None = None) -> Broker:
 
 
 def _redis(url: str, prefix: str) -> Engine:
-    try:
-        from fastws.rooms.brokers.redis import RedisEngine
-        from fastws.rooms.brokers.redis_cluster import ClusterEngine
-        from fastws.rooms.brokers.redis_sentinel import SentinelEngine
-    except ModuleNotFoundError as error:
-        raise _missing("redis", error) from None
+    scheme = urlsplit(url).scheme
+    need("redis", f"{scheme}://")
+    from fastws.rooms.brokers.redis import RedisEngine
+    from fastws.rooms.brokers.redis_cluster import ClusterEngine
+    from fastws.rooms.brokers.redis_sentinel import SentinelEngine
+
     engines: dict[str, Callable[[str, str], Engine]]
     engines = {"": RedisEngine, "sentinel": SentinelEngine, "cluster": ClusterEngine}
-    kind = urlsplit(url).scheme.partition("+")[2]
+    kind = scheme.partition("+")[2]
     if kind not in engines:
         raise ValueError(f"there are redis://, redis+sentinel:// and redis+cluster://, not +{kind}")
     return engines[kind](url, prefix)
 
 
 def _nats(url: str, prefix: str) -> Engine:
-    try:
-        from fastws.rooms.brokers.nats import NatsEngine
-    except ModuleNotFoundError as error:
-        raise _missing("nats", error) from None
+    need("nats", f"{urlsplit(url).scheme}://")
+    from fastws.rooms.brokers.nats import NatsEngine
+
     return NatsEngine(url, prefix)
-
-
-def _missing(extra: str, error: ModuleNotFoundError) -> ValueError:
-    if (error.name or "").partition(".")[0] != extra:
-        raise error
-    return ValueError(f"this broker needs another package: pip install 'fastws-asgi[{extra}]'")
 
 
 def _without_prefix(url: str) -> tuple[str, str]:

@@ -1,7 +1,6 @@
 """What brokers have in common whose engine is another process: interest, numbers, foreign bytes."""
 
 import asyncio
-import sys
 from contextlib import ExitStack
 from threading import Thread
 from typing import Any
@@ -249,19 +248,6 @@ async def test_redis_over_tcp_with_a_password(ends: ExitStack, free_port: int) -
         with pytest.raises(BrokerUnavailable, match=r"is out of reach: .*password") as refused:
             await broker.publish("a", b"1")
         assert "wrong@" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "module"), [("redis", "redis.asyncio"), ("nats", "nats.aio.client")]
-)
-def test_a_package_that_is_missing_is_named(
-    monkeypatch: pytest.MonkeyPatch, name: str, module: str
-) -> None:
-    for loaded in [m for m in sys.modules if m.startswith(f"fastws.rooms.brokers.{name}")]:
-        monkeypatch.delitem(sys.modules, loaded)
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ValueError, match=rf"pip install 'fastws-asgi\[{name}\]'"):
-        made(f"{name}://localhost")
 
 
 @pytest.mark.parametrize(

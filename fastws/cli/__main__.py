@@ -1,5 +1,0 @@
-"""`python -m fastws.cli` is `fastws`."""
-
-from fastws.cli import main
-
-main()
