@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from benchmarks import load, measures
-from benchmarks.gate.counting import BUILD
+from benchmarks.gate.commands import BUILD
 from benchmarks.roster import FASTWS, FASTWS_ROOMS
 from benchmarks.servers import Peer, Server
 

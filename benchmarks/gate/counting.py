@@ -1,12 +1,12 @@
-"""Counting the instructions of a workload, by function, with valgrind's callgrind.
+"""Counting what the workloads take: instructions, by function, and bytes, by type.
 
-They are the same in each run, on every machine and at any load, if all else is: so the process has
-fixed addresses, hashes, surroundings and time.
+Instructions come from valgrind's callgrind. They are the same in each run, on every machine and at
+any load, if all else is: so the process has fixed addresses, hashes, surroundings and time.
 """
 
+import json
 import os
 import re
-import subprocess
 import sys
 import sysconfig
 from collections import Counter
@@ -17,11 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import flame
+from benchmarks.gate.commands import BUILD, HERE, ROOT, CannotCountError, run
+from benchmarks.gate.work import Idle, Workload
 from benchmarks.gate.workloads import WORKLOADS
-
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
-BUILD = ROOT / "build" / "gate"
 
 VALGRIND = (
     "valgrind",
@@ -35,8 +33,9 @@ VALGRIND = (
 SEEN_AS = "/proc/self/cwd"
 # Without site, which would add paths; -P, since the current folder is the first of ours.
 PYTHON = (os.path.realpath(sys.executable), "-S", "-P")
-# Others may be installed or not.
+# Those of constraints.txt that do not compile.
 PACKAGES = ("click", "h11", "httptools", "msgspec", "orjson", "uvicorn", "uvloop")
+WORKING = (*PYTHON, "-m", "benchmarks.gate.workloads")
 # Not `rep movsb`, of which valgrind counts each byte, but the loops that smaller copies take.
 TUNABLES = ("x86_rep_movsb_threshold", "x86_rep_stosb_threshold")
 ENVIRONMENT = {
@@ -46,37 +45,36 @@ ENVIRONMENT = {
     "LD_BIND_NOW": "1",
     "GLIBC_TUNABLES": ":".join(f"glibc.cpu.{name}={1 << 30}" for name in TUNABLES),
 }
-
-
-class CannotCountError(Exception):
-    """Something that counting needs is not to be had here."""
+# All memory is malloc's, and what is free does not count as given out.
+FOR_BYTES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 
 
 @dataclass(frozen=True)
 class Count:
-    """What one message takes.
+    """What one message takes, or one connection.
 
     Attributes:
-        instructions: how many.
-        functions: how many of these in which function itself.
+        amount: instructions, or bytes.
+        parts: instructions of each function itself, or bytes of each type.
     """
 
-    instructions: float
-    functions: dict[str, float]
+    amount: float
+    parts: dict[str, float]
 
 
-def count_all(package: Path) -> dict[str, Count]:
-    """Counts all workloads with a folder `fastws` in which it is built."""
+def count_all(package: Path, names: Iterable[str] = WORKLOADS) -> dict[str, Count]:
+    """Count workloads with a folder `fastws` in which it is compiled."""
+    names = list(names)
     BUILD.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=BUILD) as seen, TemporaryDirectory(dir=BUILD) as unseen:
         furnish(Path(seen), package)
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            counts = pool.map(lambda name: count(name, Path(seen), Path(unseen, name)), WORKLOADS)
-            return dict(zip(WORKLOADS, counts, strict=True))
+            counts = pool.map(lambda name: count(name, Path(seen), Path(unseen, name)), names)
+            return dict(zip(names, counts, strict=True))
 
 
 def furnish(folder: Path, package: Path) -> None:
-    """Puts into a folder what its processes need, and nothing else."""
+    """Put what the processes need into a folder, and nothing else."""
     (folder / "fastws").symlink_to(package)
     (folder / "benchmarks").symlink_to(ROOT / "benchmarks")
     (folder / "packages").mkdir()
@@ -85,14 +83,23 @@ def furnish(folder: Path, package: Path) -> None:
     compiler = os.environ.get("CC", "cc").split()
     run([*compiler, "-shared", "-fPIC", "-o", "measured.so", str(HERE / "measured.c")], folder)
     # What is compiled on first use is not compiled while it is counted: that moves all objects.
-    run([*PYTHON, "-m", "benchmarks.gate.workloads"], folder, ENVIRONMENT)
+    run([*WORKING], folder, ENVIRONMENT)
 
 
 def count(name: str, folder: Path, output: Path) -> Count:
-    """Counts one workload in a process of its own."""
-    workload = WORKLOADS[name]
-    command = [*fixed_addresses(), *VALGRIND, f"--callgrind-out-file={output}", *PYTHON]
-    run([*command, "-m", "benchmarks.gate.workloads", name], folder, ENVIRONMENT)
+    """Count one workload in a process of its own."""
+    match WORKLOADS[name]:
+        case Workload() as workload:
+            return count_instructions(name, workload, folder, output)
+        case Idle():
+            command = [*fixed_addresses(), *WORKING, name]
+            return Count(**json.loads(run(command, folder, ENVIRONMENT | FOR_BYTES)))
+
+
+def count_instructions(name: str, workload: Workload, folder: Path, output: Path) -> Count:
+    """Count the instructions of one workload."""
+    command = [*fixed_addresses(), *VALGRIND, f"--callgrind-out-file={output}", *WORKING, name]
+    run(command, folder, ENVIRONMENT)
     # The first part is what was dumped on request.
     costs = parse(Path(f"{output}.1").read_text().splitlines())
     messages = workload.times * workload.each
@@ -101,7 +108,7 @@ def count(name: str, folder: Path, output: Path) -> Count:
 
 
 def fixed_addresses() -> list[str]:
-    """The command in front of one that is to have the same addresses in each run."""
+    """Return the command in front of one that is to have the same addresses in each run."""
     command = ["setarch", "-R"]
     try:
         run([*command, "true"], ROOT)
@@ -111,21 +118,8 @@ def fixed_addresses() -> list[str]:
     return command
 
 
-def run(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> str:
-    """Runs a program; what it printed, or `CannotCountError` with what it said."""
-    try:
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError as error:
-        raise CannotCountError(f"{error.filename} is not installed") from None
-    if done.returncode:
-        raise CannotCountError(f"{' '.join(command)}: status {done.returncode}\n{done.stderr}")
-    return done.stdout
-
-
 def parse(lines: Iterable[str]) -> Counter[str]:
-    """The cost of each function itself, in what callgrind wrote."""
+    """Sum up the cost of each function itself, in what callgrind wrote."""
     costs: Counter[str] = Counter()
     library = function = ""
     inclusive = False
@@ -136,7 +130,7 @@ def parse(lines: Iterable[str]) -> Counter[str]:
         elif key == "fn":
             function = readable(value, library)
         elif key == "calls":
-            inclusive = True  # the next line has the cost of who is called
+            inclusive = True  # the next line has the cost of the called function
         elif line[:1].isdigit():
             if not inclusive:
                 costs[function] += int(line.split()[1])
@@ -145,7 +139,7 @@ def parse(lines: Iterable[str]) -> Counter[str]:
 
 
 def readable(symbol: str, library: str) -> str:
-    """What the symbol of a function in a library stands for."""
+    """Return what the symbol of a function in a library stands for."""
     home = Path(library).name.partition(".")[0]
     if not re.match(r"[A-Za-z_]", symbol):
         return f"({home})"  # a library without symbols: all of it

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.gate.proof`: the gate holds ten times in a row, and fails when it should.
+"""The proof of the gate: it holds ten times in a row, and fails when it should.
 
-That is for a frame parser that is 5 % slower, and a server that makes too many system calls.
+It should fail for a frame parser that is 5 % slower, and for a server that makes too many system
+calls.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.gate import trees
 from benchmarks.gate.baseline import counts_to_compare_with
 from benchmarks.gate.calls import CEILINGS, per_message
-from benchmarks.gate.counting import ROOT, Count, count_all
+from benchmarks.gate.counting import Count, count_all
 from benchmarks.gate.verdict import compare, report
 from benchmarks.roster import UVICORN
 
@@ -35,25 +35,26 @@ cdef extern from *:
 
 
 def planted(instructions: float) -> Path:
-    """The package with a frame parser that takes so many instructions more."""
+    """Return the package with a frame parser that takes so many instructions more."""
     turns = round(instructions / LOOP)
     after = DECLARATION + BEFORE + f"    waste({turns})\n"
-    return trees.with_change("planted", FILE, BEFORE, after)
+    tree = trees.with_change("planted", FILE, BEFORE, after, Path(sys.executable))
+    return tree / "fastws"
 
 
-def failures(runs: int) -> Iterator[str]:
-    """Says what is not as it should be."""
+def failures(package: Path, runs: int) -> Iterator[str]:
+    """Say what is not as it should be."""
     before = counts_to_compare_with()
     counts = []
     for number in range(1, runs + 1):
-        counts.append(count_all(ROOT / "fastws"))
+        counts.append(count_all(package))
         worse = [verdict.name for verdict in compare(before, counts[-1]) if verdict.worse]
         print(f"run {number}: {f'worse: {worse}' if worse else 'holds'}", flush=True)
         if worse:
             yield f"run {number} does not hold"
     yield from spreads(counts)
     print("\nWith a frame parser that takes 5 % more of its workload:\n")
-    slower = planted(PLANTED * before[PARSING].instructions)
+    slower = planted(PLANTED * before[PARSING].amount)
     verdicts = compare(before, count_all(slower))
     print(*report(verdicts), sep="\n", flush=True)
     found = next(verdict for verdict in verdicts if verdict.name == PARSING)
@@ -66,24 +67,18 @@ def failures(runs: int) -> Iterator[str]:
 
 
 def spreads(counts: list[dict[str, Count]]) -> Iterator[str]:
-    """Prints how far the runs are apart."""
+    """Print how far the runs are apart."""
     print("\n| workload | smallest | largest | spread |\n|---|---|---|---|")
     for name in counts[0]:
-        found = sorted(run[name].instructions for run in counts)
+        found = sorted(run[name].amount for run in counts)
         spread = found[-1] / found[0] - 1
         print(f"| {name} | {found[0]:,.2f} | {found[-1]:,.2f} | {spread:.4%} |")
         if spread > SPREAD:
             yield f"{name} spreads by {spread:.2%}"
 
 
-def main() -> int:
-    """Gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gate.proof", description=__doc__)
-    parser.add_argument("--runs", type=int, default=10, help="(%(default)s)")
-    found = list(failures(parser.parse_args().runs))
+def main(package: Path, runs: int) -> int:
+    """Return the exit code."""
+    found = list(failures(package, runs))
     print("", *(found or ["Proven."]), sep="\n")
     return int(bool(found))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

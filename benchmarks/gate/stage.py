@@ -1,8 +1,9 @@
-"""What workloads play on: a loop whose time stands still, and clients without a socket."""
+"""What workloads play on: a loop whose time stands still, and connections without a network."""
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import uvicorn
@@ -10,6 +11,7 @@ import uvicorn
 from fastws.limits import Limits
 from fastws.server import Config, HttpProtocol
 from fastws.testing.frames import close
+from fastws.wire.handshake import accept_response
 
 REQUEST = (
     b"GET /ws?token=abc HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nUser-Agent: Mozilla/5.0\r\n"
@@ -27,26 +29,40 @@ class Transport:
     """
 
     __module__ = "asyncio.stage"  # only of a loop's own transports is the app resumed in a read
+    __slots__ = ("buffered", "hole", "protocol", "written")
 
-    def __init__(self, hole: socket.socket) -> None:
+    def __init__(self, hole: socket.socket, protocol: asyncio.BaseProtocol) -> None:
         self.hole = hole
-        self.protocol: Any = None
         self.written = b""
+        self.set_protocol(protocol)
+        self.protocol.connection_made(self)
 
-    def set_protocol(self, protocol: Any) -> None:
-        self.protocol = protocol
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol: Any = protocol
+        self.buffered = isinstance(protocol, asyncio.BufferedProtocol)
 
     def get_extra_info(self, name: str) -> socket.socket | None:
         return self.hole if name == "socket" else None
 
     def read(self, data: bytes) -> None:
-        """Has the protocol read something, as loops do it."""
-        n = len(data)
-        self.protocol.get_buffer(-1)[:n] = data
-        self.protocol.buffer_updated(n)
+        """Let the protocol read something, as loops do it."""
+        if self.buffered:
+            n = len(data)
+            self.protocol.get_buffer(-1)[:n] = data
+            self.protocol.buffer_updated(n)
+        else:
+            self.protocol.data_received(data)
 
     def write(self, data: bytes) -> None:
         self.written = data
+
+    def pause(self) -> None:
+        """Take nothing more: the peer does not read."""
+        self.protocol.pause_writing()
+
+    def resume(self) -> None:
+        """Take all again."""
+        self.protocol.resume_writing()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         pass
@@ -59,57 +75,26 @@ class Transport:
 
     def close(self) -> None:
         protocol, self.protocol = self.protocol, None
-        protocol.connection_lost(None)
+        if protocol is not None:
+            protocol.connection_lost(None)
 
 
 class Stage:
-    """A server of one app, without its sockets."""
+    """A loop whose time stands still, and a socket that takes all that is sent to it."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self) -> None:
         self.loop = asyncio.SelectorEventLoop()
         # No timer is ever due, however long it takes to count.
         self.loop.time = lambda: 0.0  # type: ignore[method-assign]
-        self.config = Config(
-            app,
-            limits=Limits(),
-            lifespan="off",
-            log_config=None,
-            log_level="error",
-            ws_per_message_deflate=False,
-        )
-        self.config.load()
-        self.state = uvicorn.Server(self.config).server_state
+        self.loop.set_exception_handler(self._fail)
+        self._failure: dict[str, Any] | None = None
         self.sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sink.bind(("127.0.0.1", 0))
         self.hole = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.hole.connect(self.sink.getsockname())
 
-    def connect(self) -> Transport:
-        """Connects a client; the app accepts it in the next turn of the loop."""
-        transport = Transport(self.hole)
-        transport.protocol = HttpProtocol(self.config, self.state, {}, self.loop)
-        transport.protocol.connection_made(transport)
-        transport.read(REQUEST)
-        return transport
-
-    def leave(self, transport: Transport) -> None:
-        """Has a client close, and sees the server end TCP."""
-        if not transport.written.startswith(b"HTTP/1.1 101 "):
-            raise RuntimeError("the client has not been accepted")
-        transport.read(close(1000))
-        if not transport.is_closing():
-            raise RuntimeError("the close frame has not been answered")
-
-    def connected(self, clients: int) -> list[Transport]:
-        """Connects some clients, and has them accepted."""
-        transports = [self.connect() for _ in range(clients)]
-        self.turns(lambda: None)(1)
-        if not all(transport.written for transport in transports):
-            raise RuntimeError("not all clients have been accepted")
-        return transports
-
     def turns(self, step: Callable[[], object]) -> Callable[[int], None]:
-        """Gives what does a step in each of n turns of the loop, as if it had been read."""
+        """Return a function that does a step in each of n turns of the loop, as if it were read."""
 
         def turn(left: int) -> None:
             step()
@@ -121,5 +106,82 @@ class Stage:
         def run(n: int) -> None:
             self.loop.call_soon(turn, n)
             self.loop.run_forever()
+            if self._failure is not None:
+                raise RuntimeError(self._failure["message"]) from self._failure.get("exception")
 
         return run
+
+    def _fail(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self._failure = context
+        loop.stop()
+
+
+class Server(Stage):
+    """A server of one app, and its clients."""
+
+    def __init__(self, app: Any) -> None:
+        super().__init__()
+        self.config = Config(
+            app,
+            limits=Limits(),
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            ws_per_message_deflate=False,
+        )
+        self.config.load()
+        self.state = uvicorn.Server(self.config).server_state
+
+    def connect(self, request: bytes = REQUEST) -> Transport:
+        """Connect a client; the app answers its request in the next turn of the loop."""
+        protocol = HttpProtocol(self.config, self.state, {}, self.loop)
+        transport = Transport(self.hole, protocol)
+        transport.read(request)
+        return transport
+
+    def leave(self, transport: Transport) -> None:
+        """Close a connection as its client, and expect the server to end TCP."""
+        if not transport.written.startswith(b"HTTP/1.1 101 "):
+            raise RuntimeError("the client has not been accepted")
+        transport.read(close(1000))
+        if not transport.is_closing():
+            raise RuntimeError("the close frame has not been answered")
+
+    def connected(self, clients: int) -> list[Transport]:
+        """Connect some clients, and wait until the app has accepted them."""
+        transports = [self.connect() for _ in range(clients)]
+        self.turns(lambda: None)(1)
+        if not all(transport.written for transport in transports):
+            raise RuntimeError("not all clients have been accepted")
+        return transports
+
+
+class Client(Stage):
+    """Clients of a server that is only acted.
+
+    Attributes:
+        opened: the connections that the server has accepted, in their order.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: deque[Transport] = deque()
+        self.loop.create_connection = self._create_connection  # type: ignore
+
+    def start(self, client: Callable[[], Coroutine[Any, Any, None]], count: int) -> None:
+        """Start some clients, which connect within two turns of the loop."""
+        for _ in range(count):
+            self.loop.create_task(client())
+
+    async def _create_connection(
+        self, make: Callable[[], asyncio.Protocol], host: str, port: int, **options: object
+    ) -> tuple[Any, asyncio.Protocol]:
+        protocol = make()
+        transport = Transport(self.hole, protocol)
+        self.loop.call_soon(self._accept, transport)
+        return transport, protocol
+
+    def _accept(self, transport: Transport) -> None:
+        key = transport.written.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0]
+        transport.read(accept_response(key, ()))
+        self.opened.append(transport)
