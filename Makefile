@@ -16,7 +16,7 @@ JOBS ?= $(shell expr 2 '*' $$(nproc 2>/dev/null || echo 2))
 BUILT := $(VENV)/.built
 BIN := $(abspath $(VENV))/bin
 PY := $(BIN)/python
-EXTRAS := jwt,metrics,redis,nats
+EXTRAS := env-file,jwt,metrics,redis,nats
 # What a wheel is made of. A folder is newer when a file in it has come or gone.
 PACKAGED := setup.py pyproject.toml MANIFEST.in README.md LICENSE $(shell find fastws \
 	-name __pycache__ -prune -o -name '*.so' -o -print)

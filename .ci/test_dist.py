@@ -1,4 +1,4 @@
-"""The sdist and the wheel, looked at by the tools for that, and used as users do: `make dist-check`.
+"""The sdist and the wheel, checked by tools and used as users do: `make dist-check`.
 
 `DIST` is the folder with both. The wheel is installed in two environments of its own, one without
 extras and one with all of them, so that a dependency that is not declared is missed.
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 DIST = Path(os.environ["DIST"])
 (WHEEL,) = DIST.glob("*.whl")
 (SDIST,) = DIST.glob("*.tar.gz")
-EXTRAS = "jwt,metrics,redis,nats"
+EXTRAS = "env-file,jwt,metrics,redis,nats"
 EXAMPLES = sorted(path.stem for path in (ROOT / "fastws/examples").glob("[a-z]*.py"))
 PATIENCE = 30.0
 
@@ -153,9 +153,14 @@ def test_with_all_extras_every_module_is_imported(full: Path, tmp_path: Path) ->
 def serves(command: list[str | Path], cwd: Path) -> str:
     """Start a server, end it as a terminal does, and return what it wrote."""
     process = subprocess.Popen(
-        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
-    watchdog = threading.Timer(PATIENCE, process.kill)
+    watchdog = threading.Timer(PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
     watchdog.start()
     lines = []
     assert process.stdout is not None
@@ -163,7 +168,7 @@ def serves(command: list[str | Path], cwd: Path) -> str:
         for line in process.stdout:
             lines.append(line)
             if "running on" in line:
-                process.send_signal(signal.SIGINT)
+                os.killpg(process.pid, signal.SIGINT)
     process.wait()
     watchdog.cancel()
     return "".join(lines)

@@ -287,6 +287,7 @@ async def test_nothing_that_a_client_chooses_is_a_label(run: Run) -> None:
     assert hostile not in str(after)
 
 
+@pytest.mark.usefixtures("no_gc")
 async def test_a_scrape_costs_what_connections_cost_not_messages(run: Run) -> None:
     """By the calls that it makes, since each message that is counted is only a number."""
 

@@ -14,7 +14,7 @@ from tests.processes import PATIENCE, Server
 pytestmark = pytest.mark.parametrize("anyio_backend", ["uvloop"], indirect=True)
 
 
-COMMANDS = {"fastws": ["fastws.cli", "run"], "uvicorn": ["uvicorn"]}
+COMMANDS = {"fastws": ["fastws", "run"], "uvicorn": ["uvicorn"]}
 
 
 @pytest.fixture(scope="module", params=["fastws", pytest.param("uvicorn", marks=pytest.mark.deep)])
