@@ -1,7 +1,7 @@
 """How much memory connections take: in this process, and in one of their own.
 
-`allocated` counts what malloc has handed out in this process. A peak is known of a whole process
-only. `python -m tests.wire.memory FILE READ COUNT deflate` feeds what is in a file to COUNT new
+`allocated` counts the bytes of malloc in this process. A peak is known of a whole process only.
+`python -m tests.wire.memory FILE READ COUNT deflate` feeds what is in a file to COUNT new
 connections, in reads of READ bytes, and prints by how many bytes that raised the peak, and the
 close code that came of it, or None. `python -m tests.wire.memory idle COUNT [BITS LEVEL]` prints
 what connections take that have compressed and inflated a message, with or without keeping their
@@ -30,7 +30,7 @@ ASAN = "asan" in os.environ.get("LD_PRELOAD", "")
 
 LIBC = ctypes.CDLL(None)
 COUNTED = pytest.mark.skipif(
-    not ASAN and not hasattr(LIBC, "mallinfo2"), reason="only glibc says what malloc has handed out"
+    not ASAN and not hasattr(LIBC, "mallinfo2"), reason="mallinfo2 needs glibc 2.33 or newer"
 )
 
 
@@ -45,9 +45,9 @@ class _Mallinfo(ctypes.Structure):
 
 
 def allocated() -> int:
-    """Return the bytes that malloc has handed out; a test that asks needs the mark `COUNTED`.
+    """Return the bytes that malloc has handed out. A test that asks needs the mark `COUNTED`.
 
-    Objects of at most 512 bytes are not among them: Python has an allocator of its own for these.
+    Python has an allocator of its own for objects of at most 512 bytes, which are not counted.
     """
     if ASAN:
         count = LIBC.__sanitizer_get_current_allocated_bytes

@@ -164,7 +164,7 @@ LATE = {
 
 @pytest.mark.parametrize("kind", LATE)
 def test_whatever_comes_after_our_close_frame_is_neither_delivered_nor_answered(kind: str) -> None:
-    """Also where an app asked for pings and pongs, whole or in two reads."""
+    """Drop frames in one read and in two, and pings that the app asked to observe."""
     data = LATE[kind]
     for cuts in ([], [3]):
         connection = connect(params=SHARED)

@@ -74,12 +74,12 @@ def test_a_message_belongs_to_who_takes_it(kind: type) -> None:
             assert sys.getrefcount(payload) == sys.getrefcount(own)
 
 
-# Given back while the connection lives.
+# Memory that a connection gives back while it lives.
 
 
 @COUNTED
 def test_an_inbox_gives_back_what_a_burst_took() -> None:
-    """500 messages take 12 KiB of entries: once they are received, the connection is as before."""
+    """Free the 12 KiB that 500 messages took, once the app has received them."""
     burst = frame(TEXT) * 500
     connections = [connect() for _ in range(100)]
     before = allocated()
@@ -91,7 +91,7 @@ def test_an_inbox_gives_back_what_a_burst_took() -> None:
     assert allocated() - before < 100 * KIB
 
 
-SIZE = MIB + 4 * KIB  # a bit more than what doubling leads to
+SIZE = MIB + 4 * KIB  # a buffer that only doubles takes nearly twice that
 HALF_READ = {
     "one frame": (frame(BINARY, bytes(SIZE))[:-1], 1),
     "a last fragment": (
@@ -106,7 +106,7 @@ HALF_READ = {
 @COUNTED
 @pytest.mark.parametrize("kind", HALF_READ)
 def test_a_message_takes_what_has_come_or_twice_that_if_more_may_follow(kind: str) -> None:
-    """Nothing follows the last frame, so there is no room to make: 1 MiB is not rounded up."""
+    """A last frame needs no room for more, so its message is not rounded up."""
     data, times = HALF_READ[kind]
     connection = connect(max_message_size=4 * SIZE)
     before = allocated()
@@ -116,7 +116,7 @@ def test_a_message_takes_what_has_come_or_twice_that_if_more_may_follow(kind: st
 
 @COUNTED
 def test_a_message_keeps_no_room_that_it_did_not_need() -> None:
-    """Its last fragment is empty: the buffer had doubled before, for more that never came."""
+    """The buffer has doubled for fragments that never come: the last one is empty."""
     data = frame(BINARY, bytes(SIZE), fin=False) + frame(CONTINUATION)
     connection = connect(max_message_size=SIZE)
     before = allocated()
@@ -138,7 +138,7 @@ UNFINISHED = {
 @COUNTED
 @pytest.mark.parametrize("end", UNFINISHED)
 def test_a_message_that_will_never_be_whole_is_let_go(end: str) -> None:
-    """Not only with its connection, which may still have messages, and a closing handshake."""
+    """The connection may live on, for its messages and the closing handshake."""
     connection = connect(max_message_size=4 * MIB)
     before = allocated()
     connection.receive_data(frame(BINARY, bytes(2 * MIB), fin=False))
@@ -153,10 +153,10 @@ def test_a_message_that_will_never_be_whole_is_let_go(end: str) -> None:
 
 @COUNTED
 def test_a_small_compressed_message_makes_no_room_for_the_limit() -> None:
-    """Room grows with what is inflated."""
+    """The buffer grows with the inflated bytes."""
     connection = connect(params=SHARED, max_message_size=512 * KIB)
     deflate = Deflater(takeover=False)
-    # A large message before: what it left in buffers that all connections share is given back.
+    # All connections share a buffer; a large message makes it start anew.
     large = connect(params=SHARED, max_message_size=4 * MIB)
     assert len(receive(large, frame(BINARY, deflate(bytes(4 * MIB)), rsv=RSV1))) == 1
     before = allocated()
@@ -168,7 +168,7 @@ def test_a_small_compressed_message_makes_no_room_for_the_limit() -> None:
 @pytest.mark.parametrize("params", [None, SHARED, TAKEOVER], ids=["plain", "shared", "takeover"])
 @pytest.mark.parametrize("role", Role)
 def test_a_large_message_leaves_no_buffer(role: Role, params: Params | None) -> None:
-    """Neither at its sender nor at its receiver, whether it shrinks or not."""
+    """Sender and receiver free their buffers, whether the message shrinks or not."""
     size = 3 * MIB
     one = connect(role, params, max_message_size=size)
     other = connect(Role(1 - role), params, max_message_size=size)
@@ -182,7 +182,7 @@ def test_a_large_message_leaves_no_buffer(role: Role, params: Params | None) -> 
     before = allocated()
     send(noise.randbytes(size))
     send(bytes(size))
-    # What is shared may keep 1 MiB for the next message, in each direction.
+    # Each direction may keep 1 MiB for the next message of any connection.
     assert allocated() - before <= (0 if params is None else 2 * MIB) + 128 * KIB
 
 
