@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -20,7 +22,17 @@ from tests.server.peer import (
     text,
     upgrade,
 )
-from tests.server.serving import ACCEPT, Event, Receive, Script, Send, echo, running, until
+from tests.server.serving import (
+    ACCEPT,
+    Event,
+    Receive,
+    Scope,
+    Script,
+    Send,
+    echo,
+    running,
+    until,
+)
 
 
 async def receive_all(receive: Receive, send: Send) -> Event:
@@ -132,6 +144,53 @@ async def test_an_app_that_does_not_stop_receiving() -> None:
         await peer.send(close(1000))
         with pytest.raises(RuntimeError, match="disconnect"):
             await script.outcome
+
+
+AGAIN: dict[str, Callable[[Receive, Send, Any], Awaitable[Any]]] = {
+    "receive": lambda receive, send, connection: receive(),
+    "receive_many": lambda receive, send, connection: connection.receive_many(),
+    "messages": lambda receive, send, connection: anext(connection.messages()),
+    "send": lambda receive, send, connection: send({"type": "websocket.send", "text": "x"}),
+    "send_text": lambda receive, send, connection: connection.send_text("x"),
+    "send_binary": lambda receive, send, connection: connection.send_binary(b"x"),
+}
+
+
+@pytest.mark.parametrize("call", AGAIN)
+async def test_a_loop_around_a_closed_connection_lets_others_run(
+    call: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """None of these calls waits, so a loop around one would stop the whole worker.
+
+    From the 200th call on, each takes a turn of the event loop. One error is logged.
+    """
+    calls = 1000
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        connection = scope["extensions"]["fastws"]["connection"]
+        await receive_all(receive, send)
+        other = asyncio.create_task(count_turns())
+        await asyncio.sleep(0)
+        for _ in range(calls):
+            with suppress(ClientDisconnected, RuntimeError, StopAsyncIteration):
+                await AGAIN[call](receive, send, connection)
+        other.cancel()
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    turns = 0
+    async with running(app) as server:
+        async with connected(server.address) as peer:
+            await peer.send(close(1000))
+            await peer.rest()
+        await server.emptied()
+        await until(lambda: not server.tasks)
+    assert turns >= calls - 210
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What a peer may send: each limit has its close code, and a reason that names it."""
 
+import asyncio
 import logging
 import zlib
 from typing import Any
@@ -7,18 +8,21 @@ from typing import Any
 import pytest
 
 from fastws.limits import Limits
+from fastws.testing import Clock
 from tests.server.peer import (
     BINARY,
+    CLOSE,
     CONTINUATION,
     PING,
     PONG,
     TEXT,
     Frame,
+    Peer,
     connected,
     frame,
     text,
 )
-from tests.server.serving import ACCEPT, Receive, Scope, Send, echo, running
+from tests.server.serving import ACCEPT, ON_CLOCK, Receive, Scope, Script, Send, echo, running
 
 SMALL = Limits(
     max_message_size=1000,
@@ -87,9 +91,7 @@ async def test_too_much(name: str, caplog: pytest.LogCaptureFixture) -> None:
     async with running(echo, SMALL) as server:
         async with connected(server.address, "/ws", DEFLATE) as peer:
             await peer.send(text("before"), sent)
-            while (answer := await peer.frame()).opcode == PONG:
-                pass
-            assert answer == Frame(TEXT, b"before")
+            assert await answer_after(peer) == Frame(TEXT, b"before")
             found = await peer.ended()
             assert found[0] == code
             assert reason in found[1]
@@ -129,6 +131,64 @@ async def test_pings_below_the_rate_are_all_answered() -> None:
         await peer.send(frame(PING, b"x") * 50)
         for _ in range(50):
             assert await peer.frame() == Frame(PONG, b"x")
+
+
+async def answer_after(peer: Peer) -> Frame:
+    """Receive the first frame that is not a pong."""
+    while (found := await peer.frame()).opcode == PONG:
+        pass
+    return found
+
+
+@ON_CLOCK
+@pytest.mark.parametrize("opcode", [PING, PONG])
+async def test_the_rate_of_controls_is_that_of_a_second(opcode: int, clock: Clock) -> None:
+    """Each second allows the whole rate again; two halves of a second do not."""
+    limits = Limits(max_ping_rate=50, ping_interval=None)
+    async with running(echo, limits) as server, connected(server.address) as peer:
+        for _ in range(4):
+            await peer.send(frame(opcode, b"x") * 50)
+            await clock.advance(1)
+        await peer.send(text("still here"))
+        assert await answer_after(peer) == Frame(TEXT, b"still here")
+        await peer.send(frame(opcode, b"x") * 25)
+        await clock.advance(0.9)
+        await peer.send(frame(opcode, b"x") * 25)
+        await clock.advance(0.05)
+        await peer.send(frame(opcode, b"x"))
+        await clock.settle()
+        await peer.send(text("too late"))
+        assert (await answer_after(peer)).opcode == CLOSE
+
+
+@ON_CLOCK
+@pytest.mark.parametrize("in_time", [True, False])
+async def test_a_message_has_time_while_reading_is_paused(in_time: bool, clock: Clock) -> None:
+    """The app causes the delay, so message_timeout starts anew once reading goes on."""
+
+    async def act(receive: Receive, send: Send) -> str:
+        await receive()
+        await send(ACCEPT)
+        await awake.wait()
+        while (event := await receive()).get("text") == "":
+            pass
+        return str(event.get("text") or event["code"])
+
+    awake = asyncio.Event()
+    script = Script(act)
+    limits = Limits(message_timeout=1.0, ping_interval=None)
+    async with running(script, limits) as server, connected(server.address) as peer:
+        (connection,) = server.connections
+        await peer.send(text("") * 100 + text("whole")[:-1])
+        await clock.settle()
+        assert not connection.transport.is_reading()
+        await clock.advance(5)
+        awake.set()
+        await clock.settle()
+        assert connection.transport.is_reading()
+        await clock.advance(0.8 if in_time else 1.2)
+        await peer.send(text("whole")[-1:])
+        assert await script.outcome == ("whole" if in_time else "1008")
 
 
 async def test_a_message_has_its_own_time() -> None:

@@ -1,12 +1,14 @@
-"""How much memory connections take, in a process of their own.
+"""How much memory connections take: in this process, and in one of their own.
 
-Only the peak of a whole process is known exactly. `python -m tests.wire.memory FILE READ COUNT
-deflate` feeds what is in a file to COUNT new connections, in reads of READ bytes, and prints by how
-many bytes that raised the peak, and the close code that came of it, or None. `python -m
-tests.wire.memory idle COUNT [BITS LEVEL]` prints what connections take that have compressed and
-inflated a message, with or without keeping their contexts.
+`allocated` counts the bytes of malloc in this process. A peak is known of a whole process only.
+`python -m tests.wire.memory FILE READ COUNT deflate` feeds what is in a file to COUNT new
+connections, in reads of READ bytes, and prints by how many bytes that raised the peak, and the
+close code that came of it, or None. `python -m tests.wire.memory idle COUNT [BITS LEVEL]` prints
+what connections take that have compressed and inflated a message, with or without keeping their
+contexts.
 """
 
+import ctypes
 import os
 import re
 import resource
@@ -16,6 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 from fastws.wire import Connection, Deflate, Opcode, Params
 from tests.wire.drive import SHARED, connect
 from tests.wire.reference import BINARY, RSV1, Deflater, frame
@@ -23,6 +27,35 @@ from tests.wire.reference import BINARY, RSV1, Deflater, frame
 KIB, MIB = 1024, 1024 * 1024
 # With ASAN everything takes more, and what is freed is kept for a while.
 ASAN = "asan" in os.environ.get("LD_PRELOAD", "")
+
+LIBC = ctypes.CDLL(None)
+COUNTED = pytest.mark.skipif(
+    not ASAN and not hasattr(LIBC, "mallinfo2"), reason="mallinfo2 needs glibc 2.33 or newer"
+)
+
+
+class _Mallinfo(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd",
+            "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    ]  # fmt: skip
+
+
+def allocated() -> int:
+    """Return the bytes that malloc has handed out. A test that asks needs the mark `COUNTED`.
+
+    Python has an allocator of its own for objects of at most 512 bytes, which are not counted.
+    """
+    if ASAN:
+        count = LIBC.__sanitizer_get_current_allocated_bytes
+        count.restype = ctypes.c_size_t
+        return int(count())
+    LIBC.mallinfo2.restype = _Mallinfo
+    info = LIBC.mallinfo2()
+    return int(info.uordblks + info.hblkhd)
 
 
 class Cost(NamedTuple):

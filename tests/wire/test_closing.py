@@ -4,9 +4,21 @@ import pytest
 
 from fastws.errors import Disconnected
 from fastws.wire import Opcode, Role, State
-from tests.wire.drive import close_code, connect, events, receive, sent
+from tests.wire.drive import SHARED, close_code, connect, events, receive, sent
 from tests.wire.model import may_be_sent
-from tests.wire.reference import CLOSE, CONTINUATION, KEY, PING, TEXT, close_frame, frame
+from tests.wire.reference import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    KEY,
+    PING,
+    PONG,
+    RSV1,
+    TEXT,
+    Deflater,
+    close_frame,
+    frame,
+)
 
 
 def test_7_4_every_code_that_may_be_sent_is_accepted_and_no_other() -> None:
@@ -138,6 +150,32 @@ def test_messages_that_come_after_our_close_frame_are_dropped() -> None:
     connection.receive_data(data + close_frame(3000))
     assert events(connection) == [(Opcode.TEXT, "before"), (Opcode.CLOSE, (1000, "bye"))]
     assert len(sent(connection)) == 1
+
+
+LATE = {
+    "text": frame(TEXT, b"late"),
+    "binary": frame(BINARY, b"late"),
+    "compressed": frame(TEXT, Deflater(takeover=False)(b"late"), rsv=RSV1),
+    "fragments": frame(TEXT, b"la", fin=False) + frame(CONTINUATION, b"te"),
+    "ping": frame(PING, b"late"),
+    "pong": frame(PONG, b"late"),
+}
+
+
+@pytest.mark.parametrize("kind", LATE)
+def test_whatever_comes_after_our_close_frame_is_neither_delivered_nor_answered(kind: str) -> None:
+    """Drop frames in one read and in two, and pings that the app asked to observe."""
+    data = LATE[kind]
+    for cuts in ([], [3]):
+        connection = connect(params=SHARED)
+        connection.observe_control = True
+        assert len(receive(connection, data, cuts)) == 1
+        connection.send_close(1000)
+        connection.data_to_send()
+        assert receive(connection, data, cuts) == []
+        assert connection.inbox.count == 0
+        assert connection.data_to_send() == b""
+        assert receive(connection, close_frame(1000)) == [(Opcode.CLOSE, (1000, ""))]
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,18 @@ import pytest
 
 from fastws.wire import Connection, Opcode, Params, Role
 from tests.wire.drive import SHARED, TAKEOVER, connect, events, receive, sent
-from tests.wire.memory import ASAN
-from tests.wire.reference import BINARY, CONTINUATION, PING, RSV1, TEXT, Deflater, frame
+from tests.wire.memory import ASAN, COUNTED, KIB, MIB, allocated
+from tests.wire.reference import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    RSV1,
+    TEXT,
+    Deflater,
+    close_frame,
+    frame,
+)
 
 RUNS = 10_000
 
@@ -63,6 +73,118 @@ def test_a_message_belongs_to_who_takes_it(kind: type) -> None:
             assert payload == (text if kind is str else data)
             own = data.decode() if kind is str else bytes(bytearray(data))
             assert sys.getrefcount(payload) == sys.getrefcount(own)
+
+
+# Memory that a connection gives back while it lives.
+
+
+@COUNTED
+def test_an_inbox_gives_back_what_a_burst_took() -> None:
+    """Free the 12 KiB that 500 messages took, once the app has received them."""
+    burst = frame(TEXT) * 500
+    connections = [connect() for _ in range(100)]
+    before = allocated()
+    for connection in connections:
+        connection.receive_data(burst)
+    assert allocated() - before > 100 * 10 * KIB
+    for connection in connections:
+        assert events(connection) == [(Opcode.TEXT, "")] * 500
+    assert allocated() - before < 100 * KIB
+
+
+SIZE = MIB + 4 * KIB  # a buffer that only doubles takes nearly twice that
+HALF_READ = {
+    "one frame": (frame(BINARY, bytes(SIZE))[:-1], 1),
+    "a last fragment": (
+        frame(BINARY, bytes(9), fin=False) + frame(CONTINUATION, bytes(SIZE - 9))[:-1],
+        1,
+    ),
+    "a fragment": (frame(BINARY, bytes(SIZE), fin=False), 2),
+    "fragments": (frame(BINARY, fin=False) + frame(0, bytes(KIB), fin=False) * (SIZE // KIB), 2),
+}
+
+
+@COUNTED
+@pytest.mark.parametrize("kind", HALF_READ)
+def test_a_message_takes_what_has_come_or_twice_that_if_more_may_follow(kind: str) -> None:
+    """A last frame needs no room for more, so its message is not rounded up."""
+    data, times = HALF_READ[kind]
+    connection = connect(max_message_size=4 * SIZE)
+    before = allocated()
+    assert receive(connection, data, range(32 * KIB, len(data), 32 * KIB)) == []
+    assert SIZE <= allocated() - before < times * SIZE + 64 * KIB
+
+
+@COUNTED
+def test_a_message_keeps_no_room_that_it_did_not_need() -> None:
+    """The buffer has doubled for fragments that never come: the last one is empty."""
+    data = frame(BINARY, bytes(SIZE), fin=False) + frame(CONTINUATION)
+    connection = connect(max_message_size=SIZE)
+    before = allocated()
+    taken = receive(connection, data, range(32 * KIB, len(data), 32 * KIB))
+    assert SIZE <= allocated() - before < SIZE + 64 * KIB
+    assert taken == [(Opcode.BINARY, bytes(SIZE))]
+
+
+UNFINISHED = {
+    "our close frame": b"",
+    "a close frame": close_frame(1000),
+    "a bad close frame": frame(CLOSE, b"x"),
+    "a reserved opcode": frame(3),
+    "a message in a message": frame(TEXT, b"x"),
+    "a message over the limit": frame(CONTINUATION, length=8 * MIB),
+}
+
+
+@COUNTED
+@pytest.mark.parametrize("end", UNFINISHED)
+def test_a_message_that_will_never_be_whole_is_let_go(end: str) -> None:
+    """The connection may live on, for its messages and the closing handshake."""
+    connection = connect(max_message_size=4 * MIB)
+    before = allocated()
+    connection.receive_data(frame(BINARY, bytes(2 * MIB), fin=False))
+    assert allocated() - before >= 2 * MIB
+    if end == "our close frame":
+        connection.send_close(1000)
+        connection.receive_data(close_frame(1000))
+    else:
+        connection.receive_data(UNFINISHED[end])
+    assert allocated() - before < 64 * KIB
+
+
+@COUNTED
+def test_a_small_compressed_message_makes_no_room_for_the_limit() -> None:
+    """The buffer grows with the inflated bytes."""
+    connection = connect(params=SHARED, max_message_size=512 * KIB)
+    deflate = Deflater(takeover=False)
+    # All connections share a buffer; a large message makes it start anew.
+    large = connect(params=SHARED, max_message_size=4 * MIB)
+    assert len(receive(large, frame(BINARY, deflate(bytes(4 * MIB)), rsv=RSV1))) == 1
+    before = allocated()
+    assert receive(connection, frame(TEXT, deflate(b"small"), rsv=RSV1)) == [(Opcode.TEXT, "small")]
+    assert allocated() - before < 64 * KIB
+
+
+@COUNTED
+@pytest.mark.parametrize("params", [None, SHARED, TAKEOVER], ids=["plain", "shared", "takeover"])
+@pytest.mark.parametrize("role", Role)
+def test_a_large_message_leaves_no_buffer(role: Role, params: Params | None) -> None:
+    """Sender and receiver free their buffers, whether the message shrinks or not."""
+    size = 3 * MIB
+    one = connect(role, params, max_message_size=size)
+    other = connect(Role(1 - role), params, max_message_size=size)
+    noise = random.Random(23)
+
+    def send(message: bytes) -> None:
+        one.send_binary(message)
+        assert receive(other, one.data_to_send()) == [(Opcode.BINARY, message)]
+
+    send(noise.randbytes(999))
+    before = allocated()
+    send(noise.randbytes(size))
+    send(bytes(size))
+    # Each direction may keep 1 MiB for the next message of any connection.
+    assert allocated() - before <= (0 if params is None else 2 * MIB) + 128 * KIB
 
 
 def test_what_a_connection_holds_dies_with_it() -> None:
