@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ class Coming:
 
 
 @asynccontextmanager
-async def coming(**limits: int | None) -> AsyncIterator[Coming]:
+async def coming(**limits: Any) -> AsyncIterator[Coming]:
     """Let a member begin to come back, and wait until all of it has come."""
     came = Coming(Limits(**limits))
     came.broker.answers.clear()
@@ -89,9 +90,7 @@ async def coming(**limits: int | None) -> AsyncIterator[Coming]:
         ({"max_outbox_messages": 3, "max_outbox_size": None}, [600] * 4, 2),
     ],
 )
-async def test_what_waits_is_bounded(
-    limits: dict[str, int | None], sizes: list[int], asked: int
-) -> None:
+async def test_what_waits_is_bounded(limits: dict[str, Any], sizes: list[int], asked: int) -> None:
     async with coming(**limits) as came:
         for i, size in enumerate(sizes):
             await came.publish(size)

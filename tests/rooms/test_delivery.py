@@ -10,7 +10,6 @@ from fastws.rooms.outbox import ITEM_COST
 from tests.rooms.serving import turns
 from tests.rooms.test_member import Wire
 
-LIMITS = Limits(max_outbox_size=10 * ITEM_COST)
 LARGE = "x" * 10 * ITEM_COST
 
 
@@ -24,20 +23,20 @@ class Crowd:
     """Members that are behind, and one that is not.
 
     Attributes:
-        slow: members with an outbox that takes something small, but nothing large.
+        slow: members with an outbox of so many times `ITEM_COST`, by default too small for `LARGE`.
         closed: the slow members that were closed, in their order.
         during: called whenever one is closed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *sizes: int) -> None:
         self.rooms = Rooms()
         self.closed: list[Member] = []
         self.during: Any = lambda: None
-        self.slow = [self._slow_member() for _ in range(3)]
+        self.slow = [self._slow_member(size * ITEM_COST) for size in sizes or (10, 10, 10)]
         self.reading = Wire()
         self.rooms.join(Member(self.reading), "room")
 
-    def _slow_member(self) -> Member:
+    def _slow_member(self, size: int) -> Member:
         wire = Wire()
         wire.open.clear()
 
@@ -46,7 +45,7 @@ class Crowd:
             self.closed.append(member)
             self.during()
 
-        member = Member(wire, limits=LIMITS, close=close)
+        member = Member(wire, limits=Limits(max_outbox_size=size), close=close)
         self.rooms.join(member, "room")
         return member
 
@@ -84,7 +83,8 @@ async def test_a_member_about_to_be_closed_gets_nothing_more() -> None:
 
 
 async def test_members_are_closed_once_and_one_after_the_other() -> None:
-    crowd = Crowd()
+    """The last one becomes too slow only as the others are closed."""
+    crowd = Crowd(10, 10, 25)
     await crowd.fall_behind()
     depth = deepest = 0
 
@@ -97,7 +97,7 @@ async def test_members_are_closed_once_and_one_after_the_other() -> None:
 
     crowd.during = during
     await crowd.rooms.publish("room", LARGE)
-    assert (crowd.closed, deepest) == (crowd.slow, 1)
+    assert (crowd.closed, deepest, depth) == (crowd.slow, 1, 0)
     assert crowd.rooms.counters.disconnected == 3
 
 

@@ -134,3 +134,24 @@ def test_a_question_is_bounded_too() -> None:
         rings.log(str(number))
         assert known(rings) <= (4, 0)
     assert rings.size == 4 * ITEM_COST
+
+
+def test_a_channel_lives_on_from_its_newest_message() -> None:
+    clock = Clock()
+    rings = Rings(BIG, clock)
+    for channel in "aba":
+        rings.keep(channel, History(9, 10.0), bytes(100))
+        clock.now += 4
+    # "b" is over, and does not wait for "a", which was there before.
+    clock.now += 3
+    rings.log("other")
+    assert rings.size == 3 * ITEM_COST + 2 * (100 + ITEM_COST)
+
+
+def test_a_channel_that_is_in_use_outlives_others() -> None:
+    rings = Rings(4 * ITEM_COST, Clock())
+    positions = {channel: rings.log(channel).position for channel in "abcd"}
+    rings.log("a")
+    rings.log("e")
+    assert rings.log("a").position == positions["a"]
+    assert rings.log("b").position != positions["b"]
