@@ -4,23 +4,18 @@ All that fastws asks of PyJWT is asked here: to load a key, and to check a signa
 """
 
 import asyncio
-import ipaddress
 import logging
 import os
 import ssl as tls
 import threading
-import time
 from concurrent.futures import Future
-from contextlib import closing
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
-from urllib import request
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
 
 import msgspec
 
+from fastws.app.fetching import cause_of, fetch, opener_for
 from fastws.extras import need
 
 need("jwt", "fastws.app.auth")
@@ -138,7 +133,7 @@ class JWKS:
             are not followed.
         refresh_interval: seconds from one refresh to the next.
         cooldown: the least number of seconds between two, and what follows a failed one.
-        timeout: seconds for one request.
+        timeout: seconds for one request, from the connection to the last byte of the answer.
         ssl: the context for ``https`` instead of the system's certificates.
 
     Raises:
@@ -157,7 +152,7 @@ class JWKS:
         if not 0 <= cooldown <= refresh_interval or timeout <= 0:
             raise ValueError("0 <= cooldown <= refresh_interval and timeout > 0 must hold")
         self._source = os.fspath(source)
-        self._opener = _opener(self._source, ssl) if "://" in self._source else None
+        self._opener = opener_for(self._source, ssl) if "://" in self._source else None
         self._refresh_interval = refresh_interval
         self._cooldown = cooldown
         self._timeout = timeout
@@ -200,12 +195,12 @@ class JWKS:
                 with Path(self._source).open("rb") as file:
                     content = file.read(MAX_SET_SIZE + 1)
             else:
-                content = _get(self._opener, self._source, self._timeout)
+                content = fetch(self._opener, self._source, self._timeout, MAX_SET_SIZE)
             if content != self._content:
                 self._keys = _parse(content)
                 self._content = content
         except (OSError, HTTPException) as error:
-            raise OSError(f"no keys from {self._source}: {_cause(error)}") from None
+            raise OSError(f"no keys from {self._source}: {cause_of(error)}") from None
         except ValueError as error:
             raise ValueError(f"no keys from {self._source}: {error}") from None
 
@@ -265,61 +260,6 @@ class JWKS:
             logger.warning("%s; the keys from before stay in use", error)
             return False
         return True
-
-
-def _opener(url: str, ssl: tls.SSLContext | None) -> request.OpenerDirector:
-    """Gives what opens this URL, and does not follow redirects.
-
-    Raises:
-        ValueError: such a URL is not safe to get keys from.
-    """
-    parts = urlsplit(url)
-    plain = parts.scheme == "http"
-    if not (parts.scheme == "https" or (plain and _is_loopback(parts.hostname or ""))):
-        raise ValueError("keys come by https, or by http from the loopback interface")
-    if not parts.hostname or "@" in parts.netloc:
-        raise ValueError("the URL of the keys needs a host, and cannot have a user")
-    opener = request.OpenerDirector()
-    for handler in (
-        request.ProxyHandler({} if plain else None),
-        request.HTTPHandler() if plain else request.HTTPSHandler(context=ssl),
-        request.HTTPErrorProcessor(),
-        request.HTTPDefaultErrorHandler(),
-    ):
-        opener.add_handler(handler)
-    return opener
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _get(opener: request.OpenerDirector, url: str, timeout: float) -> bytes:
-    deadline = time.monotonic() + timeout
-    headers = {"Accept": "application/jwk-set+json, application/json", "User-Agent": "fastws"}
-    asked = request.Request(url, headers=headers)  # noqa: S310 - _opener() saw the scheme
-    response: HTTPResponse
-    with closing(opener.open(asked, timeout=timeout)) as response:
-        content = bytearray()
-        while len(content) <= MAX_SET_SIZE and (piece := response.read1(65536)):
-            content += piece
-            # The timeout of the socket starts anew with each byte.
-            if time.monotonic() > deadline:
-                raise TimeoutError("timed out")
-    return bytes(content)
-
-
-def _cause(error: Exception) -> str:
-    """Says what went wrong, without what the other side wrote."""
-    if isinstance(error, HTTPError):
-        error.close()
-        return f"HTTP {error.code}"
-    if isinstance(error, HTTPException):
-        return type(error).__name__
-    return str(error.reason if isinstance(error, URLError) else error)
 
 
 def _parse(content: bytes) -> dict[str | None, list[_Listed]]:

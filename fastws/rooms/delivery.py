@@ -81,6 +81,8 @@ class Delivery:
                     member.close(CloseCode.POLICY_VIOLATION, "slow consumer")
         finally:
             self._closing = False
+            # After a failed close, the next message finds the members that are left.
+            self._slow.clear()
 
     def tell(self, groups: Groups, event: Joined | Left) -> None:
         """Tells the members of a room of somebody who has come or gone."""

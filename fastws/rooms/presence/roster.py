@@ -170,9 +170,7 @@ class Roster:
                 self._take_state(message)
                 return True
             case Count() if counts:
-                part = self.part(message.worker)
-                part.count, part.version = message.count, message.version
-                self.answered(message.worker)
+                self._take_count(message)
                 return True
         return None
 
@@ -217,3 +215,10 @@ class Roster:
             self.answered(worker)
         else:
             self.forget(worker)
+
+    def _take_count(self, message: Count) -> None:
+        if message.version < self.version(message.worker):
+            return
+        part = self.part(message.worker)
+        part.count, part.version = message.count, message.version
+        self.answered(message.worker)

@@ -91,3 +91,67 @@ def test_one_message_that_is_larger_than_all() -> None:
     rings.keep("a", History(9, 10.0), bytes(2000))
     assert missed(rings, "a", first) is None
     assert rings.size <= 1000
+
+
+def known(rings: Rings) -> tuple[int, int]:
+    """Return the channels that are remembered, and those that will expire."""
+    return len(rings._rings), sum(map(len, rings._expiring.values()))
+
+
+def test_what_is_forgotten_for_want_of_room_leaves_nothing() -> None:
+    """Its time to live would be long."""
+    rings = Rings(4 * ITEM_COST, Clock())
+    histories = [History(9, 10.0), History(9, 10.0**8)]
+    for number in range(100):
+        rings.keep(str(number), histories[number % 2], b"")
+        assert known(rings) <= (2, 2)
+    assert rings.size == 4 * ITEM_COST
+
+
+def test_what_is_forgotten_for_its_age_leaves_nothing() -> None:
+    clock = Clock()
+    rings = Rings(BIG, clock)
+    for number in range(100):
+        rings.keep(str(number), History(9, 2.0 * REMEMBER), b"")
+        clock.now += REMEMBER / 10
+        assert known(rings) <= (11, 11)
+
+
+def test_what_has_expired_will_not_expire_again() -> None:
+    clock = Clock()
+    rings = Rings(BIG, clock)
+    for number in range(100):
+        rings.keep(str(number), History(9, 10.0), bytes(100))
+        clock.now += 1
+        assert known(rings)[1] <= 10
+    assert rings.size == 100 * ITEM_COST + 10 * (100 + ITEM_COST)
+
+
+def test_a_question_is_bounded_too() -> None:
+    """Clients choose the names of the rooms that they come back to."""
+    rings = Rings(4 * ITEM_COST, Clock())
+    for number in range(100):
+        rings.log(str(number))
+        assert known(rings) <= (4, 0)
+    assert rings.size == 4 * ITEM_COST
+
+
+def test_a_channel_lives_on_from_its_newest_message() -> None:
+    clock = Clock()
+    rings = Rings(BIG, clock)
+    for channel in "aba":
+        rings.keep(channel, History(9, 10.0), bytes(100))
+        clock.now += 4
+    # "b" is over, and does not wait for "a", which was there before.
+    clock.now += 3
+    rings.log("other")
+    assert rings.size == 3 * ITEM_COST + 2 * (100 + ITEM_COST)
+
+
+def test_a_channel_that_is_in_use_outlives_others() -> None:
+    rings = Rings(4 * ITEM_COST, Clock())
+    positions = {channel: rings.log(channel).position for channel in "abcd"}
+    rings.log("a")
+    rings.log("e")
+    assert rings.log("a").position == positions["a"]
+    assert rings.log("b").position != positions["b"]
