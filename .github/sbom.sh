@@ -11,9 +11,12 @@ venv=$(mktemp -d)
 trap 'rm -rf "$venv"' EXIT
 python3 -m venv "$venv/wheel"
 python3 -m venv "$venv/tool"
-"$venv/wheel/bin/python" -m pip install --quiet "$wheel[jwt,metrics,redis,nats]"
+"$venv/wheel/bin/python" -m pip install --quiet "${wheel}[jwt,metrics,redis,nats]"
 "$venv/tool/bin/python" -m pip install --quiet 'cyclonedx-bom==7.5.0'
-# pip is no part of what is released.
+# The tool takes the version from pyproject.toml, where it is dynamic.
+version=$("$venv/wheel/bin/python" -c 'from importlib.metadata import version as v; print(v("fastws-asgi"))')
+sed "s/^dynamic = .*/version = \"$version\"/" pyproject.toml >"$venv/pyproject.toml"
+# pip is not a part of the release.
 "$venv/tool/bin/python" -m pip --python "$venv/wheel/bin/python" uninstall --quiet --yes pip
-"$venv/tool/bin/cyclonedx-py" environment --pyproject pyproject.toml --mc-type library \
+"$venv/tool/bin/cyclonedx-py" environment --pyproject "$venv/pyproject.toml" --mc-type library \
   --output-format JSON --output-reproducible --output-file "$sbom" "$venv/wheel/bin/python"

@@ -46,7 +46,7 @@ def expand(text: str, variables: dict[str, str]) -> str:
 def parse(text: str) -> list[Instruction]:
     """Return the instructions of a Dockerfile in their order."""
     without_comments = re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE)
-    lines = re.sub(r"\\\n", " ", without_comments).splitlines()
+    lines = re.sub(r"\\\n", "", without_comments).splitlines()
     return [_instruction(line) for line in lines if line.strip()]
 
 
