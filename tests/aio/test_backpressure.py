@@ -10,7 +10,7 @@ import pytest
 from fastws.aio.fanout import publish
 from fastws.limits import KIB, MIB, Limits
 from fastws.wire import PreparedMessage
-from tests.server.peer import BINARY, TEXT, Frame, connected, frame, text
+from tests.server.peer import BINARY, Frame, connected, frame, text
 from tests.server.serving import (
     ACCEPT,
     Receive,
@@ -179,7 +179,7 @@ async def test_reading_stops_while_answers_pile_up() -> None:
             assert connection.write_buffer_size <= 64 * KIB
             await peer.send(text("more"))
             asked += 1
-            await until(lambda: answered == asked)
+            await until(lambda asked=asked: answered == asked)
         assert connection.connection.inbox.count == 0
         assert 64 * KIB < connection.write_buffer_size <= 64 * KIB + 2 * len(BLOCK)
         await peer.send(text("more") * 3)
