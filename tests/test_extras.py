@@ -98,6 +98,7 @@ print(page.status, page.body.decode(), end="")
 BROKEN = {
     "a module of another package": "import nowhere_at_all",
     "a module of its own": "import {module}.nowhere",
+    "a name of its own": "from {module} import nowhere",
     "a library": "raise ImportError('libnowhere.so: cannot open shared object file')",
     "an old Python": "raise RuntimeError('needs Python 4')",
 }

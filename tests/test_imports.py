@@ -124,7 +124,11 @@ def test_a_star_brings_all_of_them() -> None:
 
 
 def test_dir_has_names_that_nobody_has_used_yet() -> None:
-    program = "import fastws; assert {*fastws.__all__, '__version__'} <= {*dir(fastws)}"
+    program = """
+import fastws
+assert {*fastws.__all__, "__version__"} <= {*dir(fastws)}
+assert not [name for name in sys.modules if name.startswith("fastws.")]
+"""
     assert loaded(program) == set()
 
 

@@ -231,3 +231,8 @@ async def test_without_any_other_line_it_is_one_of_fastws() -> None:
     assert frame is not None
     assert Path(frame.f_code.co_filename).parent == Path(fastws.app.__file__).parent
     assert innermost(asyncio.sleep) is None
+
+
+async def test_without_a_line_it_names_none() -> None:
+    with pytest.raises(TimeoutError, match=r"; the app waits \(waited"):
+        await get(lambda *_: asyncio.sleep(60), timeout=WAIT)
