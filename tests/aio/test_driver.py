@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 from tests.aio.playing import parked, play
-from tests.server.peer import PING, PONG, TEXT, Frame, close, connected, frame, text
+from tests.server.peer import (
+    PING,
+    PONG,
+    TEXT,
+    Frame,
+    close,
+    connected,
+    frame,
+    tcp,
+    text,
+    upgrade,
+)
 from tests.server.serving import ACCEPT, Event, Receive, Script, Send, running
 
 VARIABLE: contextvars.ContextVar[int] = contextvars.ContextVar("VARIABLE", default=0)
@@ -195,6 +206,29 @@ async def test_receive_of_one_task_awaited_by_another() -> None:
         return [(await task)["text"], mine["text"]]
 
     assert sorted(await play(act, text("one") + text("two"))) == ["one", "two"]
+
+
+async def test_early_messages_do_not_resume_a_task_inside_another() -> None:
+    """A step inside a step is not possible, so the waiter is called in a turn of its own."""
+
+    async def act(receive: Receive, send: Send) -> Any:
+        await receive()
+        waiting: Any = receive()
+        woken: list[Any] = []
+        # By hand: asyncio has no way to end a task that was resumed inside another.
+        waiting.send(None).add_done_callback(woken.append, context=contextvars.copy_context())
+        await send(ACCEPT)
+        at_once = list(woken)
+        await asyncio.sleep(0)
+        with pytest.raises(StopIteration) as taken:
+            waiting.send(None)
+        return at_once, len(woken), taken.value.value["text"]
+
+    script = Script(act)
+    async with running(script) as server, tcp(server.address) as peer:
+        await peer.send(upgrade(), text("early"))
+        assert (await peer.head()).status == 101
+        assert await script.outcome == ([], 1, "early")
 
 
 async def test_a_generator_that_receives() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import PATIENCE, Process, Server
-from tests.server.peer import Address, Peer, close, connected, request, tcp
+from tests.server.peer import Address, Peer, close, connected, request, tcp, upgrade
 
 APP = "tests.server.crew:app"
 # Of the peers; the workers have their own loops.
@@ -159,6 +159,31 @@ async def test_sighup_replaces_all_and_refuses_nobody(crew: Callable[..., Crew])
     assert not set(before) & set(after)
     assert set(first) <= {before[0], after[0]}
     assert set(second) <= {before[1], after[1]}
+
+
+async def test_sighup_refuses_no_upgrade(crew: Callable[..., Crew]) -> None:
+    """The old worker leaves its socket before it drains, so an upgrade waits for the new one.
+
+    The new worker is stopped meanwhile: nothing but the old one could answer, with 503.
+    """
+    workers = crew()
+    path = workers.paths[0]
+    before = await pid_at(path)
+    async with connected(path) as old:
+        workers.signal(signal.SIGHUP)
+        await old.restarted()
+        successor = await pid_at(path)
+        assert successor != before
+        os.kill(successor, signal.SIGSTOP)
+        try:
+            async with tcp(path) as peer:
+                await peer.send(upgrade())
+                await leave(old)
+                assert await asyncio.to_thread(gone, [before])
+                os.kill(successor, signal.SIGCONT)
+                assert (await peer.head()).status == 101
+        finally:
+            os.kill(successor, signal.SIGCONT)
 
 
 @pytest.mark.deep
