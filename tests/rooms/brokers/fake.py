@@ -164,9 +164,9 @@ async def running(
 ) -> AsyncIterator[tuple[RemoteBroker, Told]]:
     """Run a broker with subscriptions; the engine must let it connect."""
     broker, told = broker_with(engine, *channels, history=history, **limits)
-    await broker.start()
-    try:
-        yield broker, told
-    finally:
-        async with patience(5, lambda: "the broker does not stop"):
+    async with patience(5, lambda: "the broker does not start, answer or stop"):
+        await broker.start()
+        try:
+            yield broker, told
+        finally:
             await broker.stop()

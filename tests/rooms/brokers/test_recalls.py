@@ -10,6 +10,7 @@ from fastws.errors import BrokerUnavailable
 from fastws.rooms.brokers.engine import Wanted
 from fastws.rooms.brokers.history import Histories, History, Log, Past, Position
 from fastws.rooms.brokers.recalls import TOGETHER, Recalls
+from fastws.testing.waiting import patience
 from tests.rooms.brokers.fake import log
 from tests.rooms.serving import turns
 
@@ -50,7 +51,8 @@ async def running(
     recalls = Recalls(reader, Histories({"": HISTORY}))
     task: asyncio.Task[None] = asyncio.create_task(recalls.run())
     try:
-        yield recalls, reader, task
+        async with patience(5, lambda: "a question was not answered"):
+            yield recalls, reader, task
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError, Exception):

@@ -64,14 +64,6 @@ def test_a_member_joins_and_leaves_once() -> None:
     assert events == [Joined("room", "a", 1), Left("room", "a")]
 
 
-def test_a_worker_that_leaves_for_another_takes_no_foreign_members() -> None:
-    roster, _ = roster_of()
-    roster.join("w", "a", None)
-    roster.leave("v", "a")
-    roster.forget("v")
-    assert ids(roster) == ["a"]
-
-
 @pytest.mark.parametrize("level", ["count", "members"])
 def test_only_the_level_of_events_tells(level: Level) -> None:
     roster, events = roster_of(level)
@@ -263,6 +255,12 @@ def test_a_late_state_answers_nothing() -> None:
     assert not roster.complete.is_set()
     roster.take(state(5, "a"))
     assert roster.complete.is_set()
+
+
+def test_a_first_state_is_taken_whatever_its_version() -> None:
+    roster, _ = roster_of()
+    roster.take(state(0, "a"))
+    assert ids(roster) == ["a"]
 
 
 def test_a_state_of_the_known_version_changes_nothing() -> None:
