@@ -30,6 +30,11 @@ ROOT = Path(__file__).parents[2]
 BUILD = ("setup.py", "--quiet", "build_ext", "--inplace")
 TEST = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not deep")
 MEMORY = 4 << 30  # bytes for one process: some mutants allocate in a loop
+# Files of tests for folders whose tests are not in a folder of the same name alone.
+TESTS = {
+    "aio": ("aio/test_*.py", "server/test_*.py", "rooms/test_*.py"),
+    "cli": ("test_cli*.py", "test_deployment.py"),
+}
 VERDICTS = ("killed", "survived", "invalid")
 
 
@@ -142,15 +147,17 @@ def arguments() -> argparse.Namespace:
     add("--pytest", default="", metavar="OPTIONS", help="more options for pytest, in one word")
     args = parser.parse_args()
     if args.tests is None:
-        places = (f"{args.folder}/test_*.py", f"test_{args.folder}*.py")
-        found = [sorted((ROOT / "tests").glob(place)) for place in places]
-        args.tests = [str(path.relative_to(ROOT)) for path in found[0] or found[1]]
+        places = TESTS.get(args.folder, (f"{args.folder}/test_*.py",))
+        found = [path for place in places for path in sorted((ROOT / "tests").glob(place))]
+        args.tests = [str(path.relative_to(ROOT)) for path in found]
     return args
 
 
 def main() -> None:
     args = arguments()
     chosen = choose(args)
+    if not chosen:
+        sys.exit(f"nothing to change in fastws/{args.folder}: name another folder or line")
     setrlimit(RLIMIT_DATA, (MEMORY, getrlimit(RLIMIT_DATA)[1]))
     copies: SimpleQueue[Copy] = SimpleQueue()
 
