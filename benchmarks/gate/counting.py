@@ -33,7 +33,7 @@ VALGRIND = (
 SEEN_AS = "/proc/self/cwd"
 # Without site, which would add paths; -P, since the current folder is the first of ours.
 PYTHON = (os.path.realpath(sys.executable), "-S", "-P")
-# Those of constraints.txt that do not compile.
+# Those of constraints.txt that a workload loads.
 PACKAGES = ("click", "h11", "httptools", "msgspec", "orjson", "uvicorn", "uvloop")
 WORKING = (*PYTHON, "-m", "benchmarks.gate.workloads")
 # Not `rep movsb`, of which valgrind counts each byte, but the loops that smaller copies take.

@@ -255,7 +255,7 @@ def test_there_is_a_place_to_plant_the_regression_of_the_proof() -> None:
 
 
 def test_the_versions_of_all_that_counts_depend_on_are_pinned() -> None:
-    assert set(pins()) == {*PACKAGES, "Cython", "setuptools"}
+    assert set(pins()) == {*PACKAGES, "Cython", "setuptools", "websockets"}
     assert toolchain().items() >= pins().items()
 
 
