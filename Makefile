@@ -6,7 +6,7 @@ VENV ?= .venv
 HOST ?= 127.0.0.1
 PORT ?= 8080
 APP ?= fastws.examples.chat:app
-FOLDER ?= tests/wire
+FOLDER ?= wire
 SECONDS ?= 60
 MINUTES ?= 10
 # Tests that run side by side. Many of them wait for a process.
@@ -58,9 +58,13 @@ test-all: $(VENV)/.wheel $(VENV)/.test ## both of them, in one run [ARGS=...]
 	.ci/suite pytest -n $(JOBS) $(ARGS)
 
 .PHONY: quick
-quick: $(BUILT) $(VENV)/.test ## for work in between: compile in place, test FOLDER=tests/wire there
+quick: $(BUILT) $(VENV)/.test ## for work in between: compile in place, test there [FOLDER=wire]
 	FASTWS_IN_PLACE=1 PYTHONPATH=$(CURDIR) $(PY) -m pytest -p fastws.testing.plugin -m "not deep" \
-		$(FOLDER) $(ARGS)
+		tests/$(FOLDER) $(ARGS)
+
+.PHONY: mutate
+mutate: $(BUILT) $(VENV)/.test ## change places of a folder, count what tests notice [FOLDER=wire ARGS="--sample 20"]
+	$(PY) -m tests.mutate $(FOLDER) $(ARGS)
 
 .PHONY: test-lowest
 test-lowest: $(VENV)/.wheel $(VENV)/.test ## test with the lowest versions that are allowed [ARGS=...]
@@ -143,11 +147,11 @@ soak: $(BUILT) $(VENV)/.load ## load a server with everything, and look for what
 	$(PY) -m loadtest.soak --minutes $(MINUTES) $(ARGS)
 
 .PHONY: perf-gate
-perf-gate: $(BUILT) $(VENV)/.gate ## no more instructions or system calls than the baseline has
+perf-gate: $(VENV)/.gate ## no more instructions or system calls than the baseline has
 	$(PY) -m benchmarks.gate
 
 .PHONY: perf-baseline
-perf-baseline: $(BUILT) $(VENV)/.gate ## count anew what perf-gate compares with
+perf-baseline: $(VENV)/.gate ## count anew what perf-gate compares with
 	$(PY) -m benchmarks.gate baseline
 
 .PHONY: perf-gate-proof

@@ -28,7 +28,7 @@ from tests.mutate.mutants import Mutant, mutants
 
 ROOT = Path(__file__).parents[2]
 BUILD = ("setup.py", "--quiet", "build_ext", "--inplace")
-TEST = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not deep")
+TEST = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "fastws.testing.plugin")
 MEMORY = 4 << 30  # bytes for one process: some mutants allocate in a loop
 # Files of tests for folders whose tests are not in a folder of the same name alone.
 TESTS = {
@@ -73,12 +73,13 @@ class Copy:
     def _test(self, module: str = "") -> str | None:
         # The tests named like the module are the likeliest to fail.
         tests = sorted(self.tests, key=lambda test: module not in Path(test).stem)
-        return self._run(*TEST, *self.options, *tests)
+        return self._run(*TEST, "-m", "not deep", *self.options, *tests)
 
     def _run(self, *argv: str) -> str | None:
         """Run Python and end its children; return the output if it fails or takes too long."""
         # Optimising would take longer than most tests.
         env = {**os.environ, "PYTHONPATH": str(self.root), "CFLAGS": "-O0 -g0"}
+        env["FASTWS_IN_PLACE"] = "1"
         command = [sys.executable, *argv]
         with tempfile.TemporaryFile("w+") as output:
             process = Popen(
