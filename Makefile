@@ -71,7 +71,8 @@ test-lowest: $(VENV)/.wheel $(VENV)/.test ## test with the lowest versions that 
 	$(PY) -m pip install --quiet uv
 	uv venv --quiet --clear --python $(PY) build/lowest
 	uv pip install --quiet --python build/lowest --resolution lowest-direct --group test \
-		"$$(ls $(VENV)/dist/*.whl)[$(EXTRAS)]"
+		--requirement pyproject.toml --all-extras
+	uv pip install --quiet --python build/lowest --no-deps $(VENV)/dist/*.whl
 	PATH="$(abspath build/lowest/bin):$$PATH" .ci/suite pytest -n $(JOBS) -m "not deep" $(ARGS)
 
 .PHONY: test-newest
@@ -147,7 +148,7 @@ soak: $(BUILT) $(VENV)/.load ## load a server with everything, and look for what
 	$(PY) -m loadtest.soak --minutes $(MINUTES) $(ARGS)
 
 .PHONY: perf-gate
-perf-gate: $(VENV)/.gate ## no more instructions or system calls than the baseline has
+perf-gate: $(VENV)/.gate ## no more instructions, bytes or system calls than the baseline has
 	$(PY) -m benchmarks.gate
 
 .PHONY: perf-baseline
@@ -155,8 +156,8 @@ perf-baseline: $(VENV)/.gate ## count anew what perf-gate compares with
 	$(PY) -m benchmarks.gate baseline
 
 .PHONY: perf-gate-proof
-perf-gate-proof: $(BUILT) $(VENV)/.gate $(VENV)/.test ## perf-gate holds ten times, and fails if it should [ARGS=...]
-	$(PY) -m benchmarks.gate.proof $(ARGS)
+perf-gate-proof: $(VENV)/.gate ## perf-gate holds ten times, and fails if it should [ARGS="--runs 5"]
+	$(PY) -m benchmarks.gate proof $(ARGS)
 
 # The first library in LD_PRELOAD has to be ASAN's; without PYTHONMALLOC it sees only arenas;
 # without --capture=sys pytest would take its report into the grave. What malloc gives is filled,
