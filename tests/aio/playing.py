@@ -1,11 +1,23 @@
-"""An app that waits, and a peer that sends, in turns."""
+"""Apps that act once they have accepted, and a peer that sends in turns with one."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio.lowlevel
 
 from tests.server.peer import PING, PONG, Frame, connected, frame
-from tests.server.serving import ACCEPT, Receive, Running, Script, Send, running
+from tests.server.serving import ACCEPT, App, Receive, Running, Scope, Script, Send, running
+
+
+def acting(act: Callable[[Any, Receive, Send], Awaitable[Any]]) -> App:
+    """Make an app that accepts, and then acts with its connection."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPT)
+        await act(scope["extensions"]["fastws"]["connection"], receive, send)
+
+    return app
 
 
 async def play(act: Any, *chunks: bytes) -> Any:

@@ -1,7 +1,7 @@
 """Back-pressure in both directions: when sending meets it, and when reading stops and goes on."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any
 
@@ -10,12 +10,12 @@ import pytest
 from fastws.aio.fanout import publish
 from fastws.limits import KIB, MIB, Limits
 from fastws.wire import PreparedMessage
+from tests.aio.playing import acting
 from tests.server.peer import BINARY, Frame, connected, frame, text
 from tests.server.serving import (
     ACCEPT,
     Receive,
     Running,
-    Scope,
     Script,
     Send,
     limit_kernel,
@@ -26,24 +26,11 @@ from tests.server.serving import (
 SMALL = 4096  # a receive buffer of the peer's
 BLOCK = b"x" * 8 * KIB
 
-Act = Callable[[Any, Receive, Send], Awaitable[Any]]
-
 
 def connection_of(server: Running) -> Any:
     """Return the server's side of the only connection."""
     (found,) = server.connections
     return found
-
-
-def behave(act: Act) -> Any:
-    """Make an app that accepts, and then acts."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        await send(ACCEPT)
-        await act(scope["extensions"]["fastws"]["connection"], receive, send)
-
-    return app
 
 
 # A producer that never waits.
@@ -88,7 +75,7 @@ async def produce(way: Callable[[Any, Send], Any], connection: Any, send: Send) 
 async def test_a_producer_that_never_waits_is_blocked(
     way: Callable[[Any, Send], Any], within: str
 ) -> None:
-    """The kernel takes some of it. The rest is not collected until the end of a read or a turn."""
+    """The kernel takes a part. The rest must not pile up until a read, or a turn, ends."""
     produced: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     reader: list[tuple[Any, Send]] = []
 
@@ -105,7 +92,7 @@ async def test_a_producer_that_never_waits_is_blocked(
         produced.set_result(await produce(way, *reader[0]))
 
     async with (
-        running(behave(act)) as server,
+        running(acting(act)) as server,
         connected(server.address, receive_buffer=SMALL) as peer,
     ):
         if within == "a read of another connection":
@@ -144,7 +131,7 @@ async def test_senders_that_wait_go_on_one_by_one(way: Callable[[Any, Send], Any
 
     full = asyncio.Event()
     async with (
-        running(behave(act)) as server,
+        running(acting(act)) as server,
         connected(server.address, receive_buffer=SMALL) as peer,
     ):
         await full.wait()
@@ -159,7 +146,7 @@ async def test_senders_that_wait_go_on_one_by_one(way: Callable[[Any, Send], Any
 
 
 async def test_reading_stops_while_answers_pile_up() -> None:
-    """The app takes every message at once, so its inbox is empty; its answers fill memory."""
+    """The inbox is empty, since the app takes every message at once. Its answers are unsent."""
     answered = 0
 
     async def act(connection: Any, receive: Receive, send: Send) -> None:
@@ -169,7 +156,7 @@ async def test_reading_stops_while_answers_pile_up() -> None:
             answered += 1
 
     async with (
-        running(behave(act)) as server,
+        running(acting(act)) as server,
         connected(server.address, receive_buffer=SMALL) as peer,
     ):
         limit_kernel(server)
@@ -179,7 +166,7 @@ async def test_reading_stops_while_answers_pile_up() -> None:
             assert connection.write_buffer_size <= 64 * KIB
             await peer.send(text("more"))
             asked += 1
-            await until(lambda asked=asked: answered == asked)
+            await until(lambda asked=asked: answered == asked)  # type: ignore[misc]
         assert connection.connection.inbox.count == 0
         assert 64 * KIB < connection.write_buffer_size <= 64 * KIB + 2 * len(BLOCK)
         await peer.send(text("more") * 3)
@@ -189,7 +176,7 @@ async def test_reading_stops_while_answers_pile_up() -> None:
 
 
 async def test_reading_does_not_go_on_before_the_answers_are_sent() -> None:
-    """Each message that the app takes asks whether there is room; its answers say no."""
+    """Taking a message from the inbox resumes reading only if no answer is unsent."""
     reading: list[bool] = []
 
     async def act(connection: Any, receive: Receive, send: Send) -> None:
@@ -206,7 +193,7 @@ async def test_reading_does_not_go_on_before_the_answers_are_sent() -> None:
 
     may_take = asyncio.Event()
     async with (
-        running(behave(act)) as server,
+        running(acting(act)) as server,
         connected(server.address, receive_buffer=SMALL) as peer,
     ):
         limit_kernel(server)

@@ -164,7 +164,7 @@ async def test_a_loop_around_a_closed_connection_lets_others_run(
 
     From the 200th call on, each takes a turn of the event loop. One error is logged.
     """
-    calls = 1000
+    calls, turns = 1000, 0
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         connection = scope["extensions"]["fastws"]["connection"]
@@ -182,7 +182,6 @@ async def test_a_loop_around_a_closed_connection_lets_others_run(
             turns += 1
             await asyncio.sleep(0)
 
-    turns = 0
     async with running(app) as server:
         async with connected(server.address) as peer:
             await peer.send(close(1000))
