@@ -217,6 +217,23 @@ async def test_all_that_wait_are_told(engine: FakeEngine, clock: Clock) -> None:
         assert len([payload for batch in engine.sent for payload in batch]) == 4
 
 
+async def test_rooms_that_come_and_go_meanwhile_leave_nothing(
+    engine: FakeEngine, clock: Clock
+) -> None:
+    async with running(engine, "a") as (broker, told):
+        connecting = engine.hold("connect")
+        engine.cut()
+        await clock.advance(1)
+        for number in range(100):
+            broker.subscribe(f"{number}")
+            broker.unsubscribe(f"{number}")
+        assert broker._missed == {"a"}
+        connecting.set()
+        await clock.advance(1)
+        assert engine.arguments("change")[-1] == (["a"], [])
+        assert told.gaps == [("a", None)]
+
+
 @pytest.mark.usefixtures("whole_pauses")
 async def test_attempts_are_made_at_growing_distances(engine: FakeEngine, clock: Clock) -> None:
     broker, _ = broker_with(engine)
