@@ -12,6 +12,7 @@ from fastws.rooms.brokers.history import NO_RECEIPT, History, Receipt
 from fastws.rooms.brokers.outgoing import ITEM_COST, Parcel
 from fastws.rooms.brokers.remote import FIRST_PAUSE, LAST_PAUSE, STEADY, RemoteBroker
 from fastws.testing import Clock
+from fastws.testing.waiting import patience
 from tests.rooms.brokers.fake import FakeEngine, broker_with, running
 
 HISTORY = History(10, 60.0)
@@ -315,7 +316,8 @@ async def test_not_started_stopped_and_started_again(engine: FakeEngine, clock: 
     for why in ("it has not been started", "it was stopped"):
         for act in SILENT.values():
             with pytest.raises(BrokerUnavailable, match=f"{NAME} is out of reach: {why}"):
-                await act(broker)
+                async with patience(5, lambda: "it is not refused"):
+                    await act(broker)
         await broker.start()
         await broker.start()
         await broker.publish("a", b"x")
