@@ -259,6 +259,14 @@ async def test_a_hole_in_the_numbers_is_a_gap_before_the_message(engine: FakeEng
         assert told.messages[2:] == [("a", b"2")]
 
 
+async def test_an_engine_that_has_forgotten_its_numbers_is_a_gap(engine: FakeEngine) -> None:
+    async with running(engine, "a") as (_, told):
+        engine.bring("a", b"1", 5)
+        engine.take("a", Numbered(b"other", 6, b"2"))
+        assert told.gaps == [("a", None)]
+        assert told.messages == [("a", b"1"), ("a", b"2")]
+
+
 async def test_foreign_bytes_are_told_as_such(engine: FakeEngine) -> None:
     async with running(engine, "a") as (_, told):
         engine.take("a", None)
