@@ -51,7 +51,11 @@ async def test_an_engine_cannot_forge_a_line(way: str, caplog: pytest.LogCapture
         (ConnectionResetError(), "ConnectionResetError"),
         (TimeoutError("whatever"), "it does not answer"),
         (asyncio.CancelledError(), "it was stopped, or the connection has ended"),
-        (BaseExceptionGroup("x", [ExceptionGroup("y", [TimeoutError()])]), "it does not answer"),
+        (ExceptionGroup("x", [ExceptionGroup("y", [TimeoutError()])]), "it does not answer"),
+        (
+            BaseExceptionGroup("x", [asyncio.CancelledError()]),
+            "it was stopped, or the connection has ended",
+        ),
     ],
 )
 def test_a_reason_is_said_in_words(error: BaseException, why: str) -> None:
