@@ -1,5 +1,6 @@
 """Lines of the log: what an engine or a connection says cannot forge one."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from fastws.errors import BrokerUnavailable
 from fastws.limits import Limits
 from fastws.rooms import Member, Receipt, Rooms
 from fastws.rooms.brokers import MemoryBroker
+from fastws.rooms.brokers.remote import _explain
 from tests.rooms.brokers.fake import FakeEngine, running
 from tests.rooms.serving import turns
 from tests.rooms.test_member import Wire
@@ -41,6 +43,23 @@ async def test_an_engine_cannot_forge_a_line(way: str, caplog: pytest.LogCapture
             await broker.publish("a", b"x")
         assert lines_of(caplog) == [f"the broker is not connected to {engine.name}: {WHY}"]
         assert str(refused.value) == f"{engine.name} is out of reach: {WHY}"
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (ConnectionResetError(), "ConnectionResetError"),
+        (TimeoutError("whatever"), "it does not answer"),
+        (asyncio.CancelledError(), "it was stopped, or the connection has ended"),
+        (ExceptionGroup("x", [ExceptionGroup("y", [TimeoutError()])]), "it does not answer"),
+        (
+            BaseExceptionGroup("x", [asyncio.CancelledError()]),
+            "it was stopped, or the connection has ended",
+        ),
+    ],
+)
+def test_a_reason_is_said_in_words(error: BaseException, why: str) -> None:
+    assert _explain(error) == why
 
 
 async def test_a_server_cannot_forge_a_line(caplog: pytest.LogCaptureFixture) -> None:

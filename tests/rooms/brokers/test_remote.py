@@ -72,6 +72,8 @@ async def test_a_message_after_a_join_comes_to_who_has_joined(engine: FakeEngine
 async def test_subscriptions_are_told_without_a_message(engine: FakeEngine, clock: Clock) -> None:
     async with running(engine, "a") as (broker, _):
         broker.subscribe("b")
+        await clock.settle()
+        assert engine.arguments("change") == [(["a"], []), (["b"], [])]
         broker.subscribe("c")
         broker.unsubscribe("c")
         await clock.settle()
@@ -89,8 +91,11 @@ async def test_subscriptions_that_come_during_the_start_are_waited_for(
     starting = asyncio.create_task(broker.start())
     await clock.settle()
     broker.subscribe("b")
-    assert not broker.connected
+    second = engine.hold("change")
     change.set()
+    await clock.settle()
+    assert (broker.connected, starting.done()) == (False, False)
+    second.set()
     await starting
     assert engine.channels == {"a", "b"}
     # Nothing says that "b" missed nothing before the engine knew it.
@@ -252,6 +257,14 @@ async def test_a_hole_in_the_numbers_is_a_gap_before_the_message(engine: FakeEng
         engine.bring("a", b"2", 8)
         assert (told.gaps, messages) == ([("a", 2)], 2)
         assert told.messages[2:] == [("a", b"2")]
+
+
+async def test_an_engine_that_has_forgotten_its_numbers_is_a_gap(engine: FakeEngine) -> None:
+    async with running(engine, "a") as (_, told):
+        engine.bring("a", b"1", 5)
+        engine.take("a", Numbered(b"other", 6, b"2"))
+        assert told.gaps == [("a", None)]
+        assert told.messages == [("a", b"1"), ("a", b"2")]
 
 
 async def test_foreign_bytes_are_told_as_such(engine: FakeEngine) -> None:
