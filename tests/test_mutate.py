@@ -144,6 +144,14 @@ def test_mutants_are_judged_and_the_module_restored(copy: Copy) -> None:
 def test_a_mutant_that_takes_too_long_is_killed(copy: Copy) -> None:
     copy.limit = 0.2
     assert copy.judge(mutant_of("while True:\n    pass\n")) == "killed"
+    assert copy.killer == "a crash or the time limit"
+
+
+def test_the_killer_is_named(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = "FAILED tests/test_one.py::test_one - assert 2 == 1"
+    monkeypatch.setattr(program, "TEST", ("-c", f"raise SystemExit({output!r})"))
+    assert copy.judge(mutant_of(MODULE)) == "killed"
+    assert copy.killer == "tests/test_one.py::test_one"
 
 
 def test_a_mutant_that_does_not_compile_is_invalid(

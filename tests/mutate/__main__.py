@@ -8,6 +8,7 @@ import argparse
 import importlib.util
 import os
 import random
+import re
 import shlex
 import shutil
 import sys
@@ -46,6 +47,7 @@ class Copy:
     tests: list[str]
     options: list[str]
     limit: float | None = None  # seconds
+    killer: str = ""  # of the last mutant
 
     def prepare(self) -> str | None:
         """Compile and test the unchanged code; return the output if it fails."""
@@ -64,7 +66,11 @@ class Copy:
         try:
             if path.suffix == ".pyx" and self._run(*BUILD) is not None:
                 return "invalid"
-            return "survived" if self._test(path.stem) is None else "killed"
+            if (output := self._test(path.stem)) is None:
+                return "survived"
+            failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
+            self.killer = failed[1] if failed else "a crash or the time limit"
+            return "killed"
         finally:
             for file, content, stat in kept:
                 file.write_bytes(content)
@@ -166,9 +172,10 @@ def main() -> None:
         copy = copies.get()
         try:
             verdict = copy.judge(mutant)
+            killer = f" by {copy.killer}" if verdict == "killed" else ""
         finally:
             copies.put(copy)
-        print(f"{verdict:9}{mutant}", flush=True)
+        print(f"{verdict:9}{mutant}{killer}", flush=True)
         return mutant, verdict
 
     with tempfile.TemporaryDirectory(prefix="mutate") as place:
