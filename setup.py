@@ -40,7 +40,7 @@ class BuildExt(build_ext):
     def run(self) -> None:
         # The generated C stays out of the sources, and is made anew only where a .pyx, or a .pxd
         # that it cimports, has changed.
-        modules = cythonize(
+        modules = cythonize(  # type: ignore[no-untyped-call]
             self.extensions, build_dir=self.build_temp, nthreads=CORES, quiet=True, force=self.force
         )
         for extension, module in zip(self.extensions, modules, strict=True):

@@ -253,6 +253,7 @@ async def test_a_limit_of_connections_keeps_file_descriptors(serve: Callable[...
 @ONE_LOOP
 @pytest.mark.skipif(ASAN, reason="ASAN takes all the addresses that there are")
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+@pytest.mark.deep
 async def test_without_memory(loop: str, serve: Callable[..., Server]) -> None:
     """A message for which there is none ends its connection, and no other."""
     env = {"FASTWS_MAX_MESSAGE_SIZE": f"{256 * MIB}"}
