@@ -162,6 +162,21 @@ def test_a_mutant_that_does_not_compile_is_invalid(
     assert copy.judge(mutant_of(MODULE, "reader.pyx")) == "invalid"
 
 
+def test_what_is_built_is_restored(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    (copy.root / "build").mkdir()
+    files = [
+        copy.root / name
+        for name in ("reader.pyx", "reader.x.so", "build/reader.c", "build/reader.x.so")
+    ]
+    for file in files:
+        file.write_text(MODULE)
+        os.utime(file, (1, 1))
+    build = "import pathlib; [f.write_text('') for f in pathlib.Path().rglob('reader.*')]"
+    monkeypatch.setattr(program, "BUILD", ("-c", build))
+    copy.judge(mutant_of("", "reader.pyx"))
+    assert [(file.read_text(), file.stat().st_mtime) for file in files] == [(MODULE, 1)] * 4
+
+
 def test_the_output_is_returned_if_unchanged_code_fails(
     copy: Copy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

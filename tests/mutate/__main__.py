@@ -60,7 +60,7 @@ class Copy:
     def judge(self, mutant: Mutant) -> str:
         """Return the verdict of the tests; a mutant that does not compile is invalid."""
         path = self.root / mutant.path
-        kept = [(file, file.read_bytes(), file.stat()) for file in _with_compiled(path)]
+        kept = [(file, file.read_bytes(), file.stat()) for file in self._files(path)]
         Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
         path.write_text(mutant.source)
         try:
@@ -75,6 +75,11 @@ class Copy:
             for file, content, stat in kept:
                 file.write_bytes(content)
                 os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    def _files(self, path: Path) -> list[Path]:
+        """Return a module and what is built from it; a build copies from build/ what is newer."""
+        built = self.root.glob(f"build/**/{path.stem}.*")
+        return [path, *path.parent.glob(f"{path.stem}.*.so"), *built]
 
     def _test(self, module: str = "") -> str | None:
         # The tests named like the module are the likeliest to fail.
@@ -108,10 +113,6 @@ class Copy:
             with suppress(OSError):
                 if mark in environ.read_bytes():
                     os.kill(int(environ.parent.name), SIGKILL)
-
-
-def _with_compiled(path: Path) -> list[Path]:
-    return [path, *path.parent.glob(f"{path.stem}.*.so")]
 
 
 def summary(verdicts: Iterable[tuple[Mutant, str]]) -> str:
