@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 
-PATIENCE = 30.0  # seconds until a test gives up; no test passes or fails by how long it took
+PATIENCE = 60.0  # seconds until a test gives up; no test passes or fails by how long it took
 
 
 class Process:

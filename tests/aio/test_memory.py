@@ -20,6 +20,9 @@ from tests.server.serving import Receive, Scope, Send, limit_kernel, running, un
 from tests.wire.memory import COUNTED, allocated
 from tests.wire.reference import BINARY
 
+# What the collector frees meanwhile would count.
+pytestmark = pytest.mark.usefixtures("no_gc")
+
 DEFLATE = [(b"sec-websocket-extensions", b"permessage-deflate")]
 
 

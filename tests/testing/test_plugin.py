@@ -102,7 +102,7 @@ async def test_bad_app_crashes(connect):
     await ws.send("x")
 
 async def test_bad_app_hangs(connect):
-    await connect(accepting(lambda receive, send: asyncio.Event().wait()), timeout=0.01)
+    await connect(accepting(lambda receive, send: asyncio.Event().wait()), timeout=0.3)
 
 async def test_bad_test(connect):
     ws = await connect(accepting(crashing))

@@ -24,6 +24,9 @@ from tests.wire.reference import (
     frame,
 )
 
+# What the collector frees meanwhile would count.
+pytestmark = pytest.mark.usefixtures("no_gc")
+
 RUNS = 10_000
 
 
