@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import sys
 from typing import Any
 
 import pytest
@@ -172,6 +173,27 @@ async def test_an_app_waits_for_other_things_in_between() -> None:
 
     events = await play(act, text("a"), text("b") + text("c"))
     assert [event["text"] for event in events] == ["a", "b", "c"]
+
+
+async def test_what_an_app_waits_for_is_referred_to_once() -> None:
+    """Also by a step that was made ahead of the task, whose reference is counted by hand."""
+
+    async def act(receive: Receive, send: Send) -> list[int]:
+        loop = asyncio.get_running_loop()
+        counts = []
+        for wait in (receive, lambda: asyncio.sleep(0.001)):
+            await wait()
+            future = loop.create_future()
+            kept = [future] * 10  # however wrong the count is, it lives
+            loop.call_soon(future.set_result, None)
+            await future
+            await asyncio.sleep(0.001)
+            counts.append(sys.getrefcount(future))
+            del kept
+        return counts
+
+    ahead, otherwise = await play(act, text("a"))
+    assert ahead == otherwise
 
 
 class Yields:
